@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import cases
+import images
+import layouts
+from guest import Guest
+from inert import SERIAL
+
+LOGS = Path(os.environ.get("BASEIMAGE_LOGS") or images.CACHE / "logs")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="the whole matrix, not a pairwise selection")
+
+
+def pytest_generate_tests(metafunc):
+    if "case" in metafunc.fixturenames:
+        chosen = cases.ALL if metafunc.config.getoption("all") else cases.CHOSEN
+        # Cases of one image beside each other, so that it is still there.
+        metafunc.parametrize("case", sorted(chosen), ids=str)
+
+
+def pytest_sessionstart(session):
+    if not hasattr(session.config, "workerinput"):
+        images.prune()
+
+
+@pytest.fixture(scope="session")
+def deb():
+    """The package under test."""
+    directory = os.environ.get("BASEIMAGE_DEBS")
+    if not directory:
+        pytest.fail("BASEIMAGE_DEBS does not name the directory of the built packages: use tests/run")
+    path, = Path(directory).glob("baseimage-udev_*.deb")
+    return path
+
+
+@pytest.fixture
+def make_disk(deb):
+    def make(suite="bookworm", flavour="plain", layout="btrfs", package=True):
+        try:
+            return layouts.disk(suite, flavour, layout, deb if package else None)
+        except images.Unavailable as reason:
+            pytest.skip(str(reason))
+    return make
+
+
+@pytest.fixture
+def boot(request):
+    """Boots a disk with its own image attached "before" it, "after" it, or not at all."""
+    def start(disk, attached=None, root="uuid", append="", more=()):
+        own = [(path, None, False) for path in disk.paths]
+        base = [(path, SERIAL, True) for path in disk.paths]
+        disks = {"before": base + own, "after": own + base}.get(attached, own) + list(more)
+        name = request.node.name.replace("/", "-").removeprefix("test_")
+        return Guest(name, disk.kernel, disk.initrd, f"root={disk.roots[root]} ro {append}", disks, LOGS)
+    return start
+
+
+@pytest.fixture
+def plug_base():
+    """Hot-plugs a guest's own image, or images."""
+    def plug(guest, disk, **options):
+        return [guest.plug(path, SERIAL, **options) for path in disk.paths]
+    return plug

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A QEMU guest: its disks, its console log, and a root shell in it."""
+
+import itertools
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pexpect
+import pexpect.fdpexpect
+
+BOOT_SECONDS = 300
+COMMAND_SECONDS = 120
+PROMPT = "guest-shell-"
+
+
+class BootFailed(Exception):
+    """The guest did not come up; says what its console says."""
+
+
+def accelerator():
+    """KVM only with hardware behind it: a /dev/kvm alone can be a shell of one."""
+    flags = re.search(r"^flags\s*:.*\b(vmx|svm)\b", Path("/proc/cpuinfo").read_text(), re.M)
+    if flags and os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return ["-accel", "kvm", "-cpu", "host"]
+    return ["-accel", "tcg,thread=multi", "-cpu", "max"]
+
+
+class Guest:
+    """Boots on entering the context, ends on leaving it.
+
+    disks: (path, serial, options) of each virtio disk in order; a serial of
+    None is a disk that has none.  Disks are written to a throw-away overlay
+    unless they are read-only.
+    """
+
+    def __init__(self, name, kernel, initrd, append, disks, logs=None):
+        self.directory = Path(tempfile.mkdtemp(prefix="guest-"))
+        self.console = Path(logs or self.directory) / f"{name}.console.log"
+        self.console.parent.mkdir(parents=True, exist_ok=True)
+        self.console.write_bytes(b"")
+        self.numbers = itertools.count()
+        self.process = self.shell = self.qmp = None
+        self.command = [
+            "qemu-system-x86_64", *accelerator(), "-machine", "pc", "-smp", "2", "-m", "1024",
+            "-nodefaults", "-display", "none", "-no-reboot",
+            "-kernel", str(kernel), "-initrd", str(initrd),
+            "-append", f"console=ttyS0 panic=5 {append}",
+            "-serial", f"file:{self.console}",
+            "-chardev", f"socket,id=shell,path={self.directory}/shell,server=on,wait=off",
+            "-device", "isa-serial,chardev=shell",
+            "-qmp", f"unix:{self.directory}/qmp,server=on,wait=off",
+        ]
+        for path, serial, readonly in disks:
+            node = f"disk{next(self.numbers)}"
+            self.command += ["-blockdev", json.dumps(self.blockdev(node, path, readonly)),
+                             "-device", json.dumps(self.device(node, serial))]
+
+    def blockdev(self, node, path, readonly):
+        file = {"driver": "file", "filename": str(path), "locking": "off"}
+        if readonly:
+            return {"node-name": node, "driver": "raw", "read-only": True, "file": file | {"read-only": True}}
+        overlay = self.directory / f"{node}.qcow2"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw",
+                        "-b", str(path), str(overlay)], check=True)
+        return {"node-name": node, "driver": "qcow2",
+                "file": {"driver": "file", "filename": str(overlay)},
+                "backing": {"driver": "raw", "read-only": True, "file": file}}
+
+    @staticmethod
+    def device(node, serial):
+        device = {"driver": "virtio-blk-pci", "drive": node, "id": f"dev-{node}"}
+        return device | ({"serial": serial} if serial is not None else {})
+
+    def __enter__(self):
+        try:
+            self.boot()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def boot(self):
+        self.started = time.monotonic()
+        with open(self.directory / "qemu.log", "wb") as log:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log)
+        self.qmp = self.connect("qmp").makefile("rw")
+        self.qmp.readline()
+        self.monitor("qmp_capabilities")
+        self.socket = self.connect("shell")
+        self.shell = pexpect.fdpexpect.fdspawn(self.socket.fileno(), encoding="utf-8",
+                                               codec_errors="replace", timeout=COMMAND_SECONDS)
+        self.wait_for_shell()
+        self.run("systemctl is-system-running --wait || :", timeout=BOOT_SECONDS)
+
+    def connect(self, name):
+        connection = socket.socket(socket.AF_UNIX)
+        for _ in range(200):
+            try:
+                connection.connect(str(self.directory / name))
+                return connection
+            except OSError:
+                if self.process.poll() is not None:
+                    break
+                time.sleep(0.05)
+        raise BootFailed("QEMU: " + (self.directory / "qemu.log").read_text())
+
+    def wait_for_shell(self):
+        while time.monotonic() < self.started + BOOT_SECONDS:
+            if self.process.poll() is not None:
+                raise BootFailed(self.last_words())
+            # Until the shell reads, the terminal keeps what is typed.
+            self.shell.send(f"\nstty -echo -onlcr; echo {PROMPT}$((1 + 1))\n")
+            try:
+                self.shell.expect_exact(f"{PROMPT}2", timeout=5)
+                break
+            except (pexpect.TIMEOUT, pexpect.EOF):
+                continue
+        else:
+            raise BootFailed(self.last_words())
+        # Answers to earlier questions may still be on their way.
+        self.run(":")
+
+    def last_words(self):
+        lines = self.console.read_text(errors="replace").splitlines()
+        return "\n".join(lines[-25:])
+
+    def run(self, command, check=True, timeout=COMMAND_SECONDS):
+        """Runs shell commands in the guest and returns what they print."""
+        mark = f"{PROMPT}end-{next(self.numbers)}-"
+        # The mark is spelled apart, so that an echo of the command is not it.
+        self.shell.send(f"{{ {command}\n}} 2>&1; echo; echo '{mark[:5]}''{mark[5:]}'$?.\n")
+        self.shell.expect(re.escape(mark) + r"(\d+)\.", timeout=timeout)
+        status = int(self.shell.match.group(1))
+        output = self.shell.before.replace("\r", "")
+        # A newline is ours: before the mark, and after the one of the last command.
+        output = output[:-1] if output.endswith("\n") else output
+        output = output.removeprefix("\n")
+        if check and status:
+            raise RuntimeError(f"in the guest, {command!r} exited {status}: {output}")
+        return output
+
+    def monitor(self, command, **arguments):
+        """Gives a command to QEMU and waits for its answer."""
+        self.qmp.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        self.qmp.flush()
+        while True:
+            answer = json.loads(self.qmp.readline())
+            if "error" in answer:
+                raise RuntimeError(f"QEMU, {command}: {answer['error']['desc']}")
+            if "return" in answer:
+                return answer["return"]
+
+    def plug(self, path, serial, readonly=True, settle=True):
+        """Hot-plugs a disk; returns the name to unplug it by."""
+        node = f"disk{next(self.numbers)}"
+        self.monitor("blockdev-add", **self.blockdev(node, path, readonly))
+        before = self.block_devices()
+        self.monitor("device_add", **self.device(node, serial))
+        if settle:
+            self.wait_until(lambda: self.block_devices() != before)
+            self.settle()
+        return node
+
+    def unplug(self, node, settle=True):
+        before = self.block_devices()
+        self.monitor("device_del", id=f"dev-{node}")
+        if settle:
+            self.wait_until(lambda: self.block_devices() != before)
+            self.settle()
+            self.monitor("blockdev-del", **{"node-name": node})
+
+    def block_devices(self):
+        return self.run("cd /sys/block && echo vd*; cd /")
+
+    def settle(self):
+        self.run("udevadm settle")
+
+    def wait_until(self, condition, seconds=60):
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError(f"not within {seconds} s: {condition}")
+            time.sleep(0.2)
+
+    def close(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Disk images of Debian guests, made on the host and cached outside the tree.
+
+A tree is what mmdebstrap made of a suite; a seed is a tree made bootable, with
+the deb in it or without; a disk is a seed put on a storage layout (layouts.py).
+Each is made once and found again by a hash of what it was made from.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "baseimage-udev"
+
+COMMON = (
+    "systemd-sysv udev kmod dbus linux-image-cloud-amd64 "
+    "btrfs-progs e2fsprogs xfsprogs lvm2 mdadm bcache-tools zstd"
+)
+# What a guest has beside COMMON: the initramfs generator first of all.
+FLAVOURS = {
+    "plain": "initramfs-tools",
+    "busybox": "initramfs-tools busybox",
+    "crypt": "initramfs-tools cryptsetup-initramfs",
+    "dracut": "dracut",
+    "dracut-crypt": "dracut cryptsetup",
+    "rules": "initramfs-tools udisks2 multipath-tools zfsutils-linux",
+}
+
+CRYPT_NAME = "cryptroot"
+CRYPT_UUID = "1c2f5ff9-8a3c-4a37-9a5b-0d6c2a5b7c11"
+CRYPT_KEY = "a key for tests"
+
+# A root shell on the second serial port: the console stays a log.
+SHELL_UNIT = """\
+[Unit]
+DefaultDependencies=no
+IgnoreOnIsolate=yes
+After=systemd-remount-fs.service
+[Service]
+ExecStart=/bin/sh
+Environment=PS1= PS2= TERM=dumb SYSTEMD_COLORS=0 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+StandardInput=tty
+StandardOutput=tty
+StandardError=tty
+TTYPath=/dev/ttyS1
+[Install]
+WantedBy=sysinit.target
+"""
+
+
+class Unavailable(Exception):
+    """An image cannot be made here; says why."""
+
+
+def run(*command, **options):
+    """Runs a command; a failure carries its output."""
+    result = subprocess.run(
+        [str(word) for word in command],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, errors="replace", **options,
+    )
+    if result.returncode:
+        raise RuntimeError(f"{command[0]} exited {result.returncode}: {result.stdout[-3000:]}")
+    return result.stdout
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Holds a lock of this name against other test processes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{path}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def made_once(path):
+    """Yields a temporary name for path to be made under, or None if path is there."""
+    with locked(path):
+        if path.exists():
+            os.utime(path)
+            yield None
+            return
+        partial = path.with_name(path.name + ".partial")
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        partial.unlink(missing_ok=True)
+        yield partial
+        partial.rename(path)
+
+
+def digest(*parts):
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:12]
+
+
+def tree(suite, flavour):
+    """The tar of a suite with the packages of a flavour."""
+    packages = f"{COMMON} {FLAVOURS[flavour]}".split()
+    options = [
+        "--variant=essential", f"--include={','.join(packages)}",
+        "--aptopt=Acquire::Check-Valid-Until \"false\"",
+        *(f"--dpkgopt=path-exclude=/usr/share/{d}/*" for d in ("doc", "man", "locale", "info")),
+    ]
+    if flavour == "rules":
+        options.append("--components=main,contrib")
+    if suite == "bullseye":
+        # Of an archived suite only the suite itself is still whole.
+        options.append("--setup-hook=sed -i '/security\\|updates/d' \"$1\"/etc/apt/sources.list")
+    path = CACHE / "trees" / f"{suite}-{flavour}-{digest(*options)}.tar"
+    with made_once(path) as partial:
+        if partial:
+            try:
+                run("mmdebstrap", "--format=tar", *options, suite, partial)
+            except RuntimeError as error:
+                partial.unlink(missing_ok=True)
+                raise Unavailable(f"{suite} cannot be fetched: {error}") from error
+    return path
+
+
+def seed(suite, flavour, deb):
+    """The directory of a bootable system; deb is what to install in it, or None."""
+    archive = tree(suite, flavour)
+    content = deb.read_bytes() if deb else b""
+    key = digest(archive.name, hashlib.sha256(content).hexdigest(), SHELL_UNIT, CRYPT_KEY, CRYPT_UUID)
+    path = CACHE / "seeds" / f"{suite}-{flavour}-{'with' if deb else 'without'}-{key}"
+    with made_once(path) as partial:
+        if partial:
+            partial.mkdir()
+            run("tar", "-C", partial, "-xf", archive)
+            configure(partial, flavour)
+            if deb:
+                shutil.copy(deb, partial / "tmp/package.deb")
+                chroot(partial, "dpkg", "--install", "/tmp/package.deb")
+            elif flavour.endswith("crypt"):
+                chroot(partial, "update-initramfs", "-u")
+    return path
+
+
+def chroot(directory, *command):
+    """Runs a command in a tree, with /proc, in a mount namespace of its own."""
+    run("unshare", "--mount", "--pid", "--fork", "--kill-child", f"--root={directory}",
+        "--mount-proc", *command,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"})
+
+
+def configure(directory, flavour):
+    (directory / "etc/systemd/system/test-shell.service").write_text(SHELL_UNIT)
+    wants = directory / "etc/systemd/system/sysinit.target.wants"
+    wants.mkdir(exist_ok=True)
+    (wants / "test-shell.service").symlink_to("/etc/systemd/system/test-shell.service")
+    (directory / "etc/hostname").write_text("guest\n")
+    (directory / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    if flavour.endswith("crypt"):
+        key = directory / "etc/keys/root.key"
+        key.parent.mkdir(mode=0o700)
+        key.write_text(CRYPT_KEY)
+        (directory / "etc/crypttab").write_text(
+            f"{CRYPT_NAME} UUID={CRYPT_UUID} /etc/keys/root.key luks,initramfs\n")
+        conf = directory / "etc/cryptsetup-initramfs/conf-hook"
+        if conf.parent.exists():
+            with open(conf, "a", encoding="ascii") as file:
+                file.write("KEYFILE_PATTERN=/etc/keys/*.key\n")
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What a guest boots from."""
+    paths: tuple       # raw image files; most layouts need one
+    kernel: Path
+    initrd: Path
+    roots: dict        # the values that root= can take, by name
+
+
+def prune(keep=60):
+    """Removes the images that were not used for longest: each takes up to 1 GiB."""
+    for kind in ("seeds", "disks"):
+        found = sorted((CACHE / kind).glob("*/"), key=lambda path: path.stat().st_mtime)
+        for path in found[:-keep]:
+            shutil.rmtree(path)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the base image does in a guest, seen from inside it."""
+
+import re
+
+SERIAL = "BASEIMAGE"
+
+# The links that are meant to lead to it, and the one that the kernel's device
+# number gives every block device.
+OWN_LINKS = re.compile(
+    rf"/dev/(baseimage|disk/by-id/virtio-{SERIAL})(-part\d+)?|/dev/block/\d+:\d+")
+
+
+def base_disks(guest):
+    """The names of the base image disks, by their serial attribute."""
+    return guest.run(f"grep -lx {SERIAL} /sys/block/vd*/serial | cut -d/ -f4", check=False).split()
+
+
+def devices(guest, disks):
+    """The names of the disks and of their partitions."""
+    return guest.run(" ".join(["ls -d", *(f"/sys/class/block/{d} /sys/block/{d}/{d}?*" for d in disks)])
+                     + " 2>/dev/null | sed 's|.*/||'").split()
+
+
+def root_disks(guest):
+    """The names of all block devices that root stands on."""
+    source = guest.run("findmnt -nvo SOURCE /").strip()
+    names = set(guest.run(f"lsblk -nrso KNAME {source}").split())
+    for member in guest.run("ls -d /sys/fs/btrfs/*-*/devices/* 2>/dev/null || :").split():
+        names.add(member.rsplit("/", 1)[1])
+    return names
+
+
+def leaks(guest):
+    """All that gives the base image away, by aspect; empty lists where it is inert.
+
+    The other half of the promise, that it can be used, is usable().
+    """
+    disks = base_disks(guest)
+    names = devices(guest, disks)
+    found = {
+        "root": leaks_root(guest, names),
+        "links": leaks_links(guest, names),
+        "units": leaks_units(guest, names),
+        "kernel": leaks_kernel(guest, names),
+        "udev": leaks_udev(guest, names),
+    }
+    assert disks, "the guest has no base image at all"
+    return found
+
+
+def leaks_root(guest, names):
+    found = [f"root is on {name} of the base image" for name in sorted(root_disks(guest) & set(names))]
+    if guest.run("touch /written && sync -f /written && rm /written && echo yes", check=False) != "yes\n":
+        found.append("root is read-only")
+    found += [f"failed: {line.split()[0]}" for line in
+              guest.run("systemctl list-units --failed --plain --no-legend").splitlines()]
+    return found
+
+
+def leaks_links(guest, names):
+    found = []
+    for line in guest.run("find /dev -type l -printf '%p ' -exec readlink -f {} \\;").splitlines():
+        # A link's own name may hold blanks only if udev left them: it does not.
+        link, _, target = line.partition(" ")
+        if target.removeprefix("/dev/") in names and not OWN_LINKS.fullmatch(link):
+            found.append(f"{link} leads to {target}")
+    return sorted(found)
+
+
+def leaks_units(guest, names):
+    found = []
+    show = "systemctl show '*.device' '*.swap' '*.mount' -p Id -p ActiveState -p SysFSPath -p What"
+    for block in guest.run(show).split("\n\n"):
+        unit = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        of = {unit.get("SysFSPath", "").rsplit("/", 1)[-1], unit.get("What", "").rsplit("/", 1)[-1]}
+        if unit.get("ActiveState") in ("active", "activating", "reloading") and of & set(names):
+            found.append(f"{unit['Id']} is {unit['ActiveState']}")
+    return sorted(found)
+
+
+def leaks_kernel(guest, names):
+    found = []
+    either = "|".join(map(re.escape, names))
+    for path in guest.run("ls -d /sys/fs/btrfs/*/devices/* /sys/class/block/*/holders/* 2>/dev/null || :").split():
+        parts = path.split("/")
+        member = parts[-1] if "btrfs" in parts else parts[4]
+        if member in names:
+            found.append(path)
+    for line in guest.run("cat /proc/self/mountinfo /proc/swaps; cat /proc/mdstat 2>/dev/null || :").splitlines():
+        if re.search(rf"\b({either})\b", line):
+            found.append(line)
+    for line in guest.run("dmesg | grep -i btrfs || :").splitlines():
+        if re.search(rf"\b({either})\b|duplicate", line):
+            found.append(line)
+    return found
+
+
+def leaks_udev(guest, names):
+    found = []
+    for name in names:
+        record = guest.run(f"udevadm info --query=property /dev/{name}")
+        if "SYSTEMD_READY=0\n" not in record:
+            found.append(f"{name}: SYSTEMD_READY is not 0")
+        found += [f"{name}: {line}" for line in record.splitlines()
+                  if re.match(r"ID_(FS|PART)_\w+=.", line)]
+    return found
+
+
+def usable(guest):
+    """Whether /dev/baseimage and its partitions are there and read to their end."""
+    guest.run("cmp -n $(blockdev --getsize64 /dev/baseimage) /dev/baseimage /dev/baseimage", timeout=300)
+    for disk in base_disks(guest):
+        for name in devices(guest, [disk])[1:]:
+            number = name.removeprefix(disk)
+            assert guest.run(f"readlink -f /dev/disk/by-id/virtio-{SERIAL}-part{number}").strip()

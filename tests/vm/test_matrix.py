@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Nothing in the guest acts on the base image, and without the package it does."""
+
+import pytest
+
+import cases
+from guest import BootFailed
+from inert import leaks, usable
+
+
+def test_inert(case, make_disk, boot, plug_base):
+    disk = make_disk(case.suite, case.flavour, case.layout)
+    with boot(disk, case.attached, case.root, cases.append(case)) as guest:
+        if case.attached == "plugged":
+            plug_base(guest, disk)
+        found = leaks(guest)
+        assert not any(found.values()), found
+        usable(guest)
+
+
+@pytest.mark.parametrize("layout", cases.LAYOUTS)
+@pytest.mark.parametrize("attached", cases.ATTACHED)
+def test_harm_without_package(layout, attached, make_disk, boot, plug_base, record_property):
+    disk = make_disk("bookworm", "crypt" if layout == "luks" else "plain", layout, package=False)
+    root = list(disk.roots)[0]
+    try:
+        with boot(disk, attached, root) as guest:
+            if attached == "plugged":
+                plug_base(guest, disk)
+            found = leaks(guest)
+    except BootFailed as failure:
+        assert attached != "plugged", "a guest without base image must boot"
+        found = {"boot": [str(failure)]}
+    assert any(found.values())
+    for aspect, lines in found.items():
+        for line in lines:
+            print(f"{aspect}: {line}")
+            record_property(aspect, line)
