@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The helper as a process: HELPER names it.  Each run gets the standard output
+ * and error that the case is about, and its exit status is compared. */
+#include <check.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "config.h"
+
+#define CONTRACT "ID_FS_UUID=\"\"\nID_FS_TYPE=\"\"\nSYSTEMD_READY=0\nSYSTEMD_IGNORE=1\n"
+#define USAGE                                                                                                \
+        "Usage: baseimage_id [--help | --version]\n"                                                         \
+        "Prints udev properties if ID_SERIAL is BASEIMAGE.\n"
+#define CANNOT_WRITE "baseimage_id: cannot write to standard output: "
+
+enum { CLOSED = -1 };
+
+struct run {
+        int status;             /* exit status, or 128 + signal */
+        char out[1024];         /* what came through the pipes, if they were given */
+        char err[1024];
+};
+
+static void read_all(int fd, char *text, size_t size) {
+        size_t used = 0;
+        ssize_t n;
+
+        while (used < size - 1 && (n = read(fd, text + used, size - 1 - used)) > 0)
+                used += (size_t) n;
+        text[used] = '\0';
+        close(fd);
+}
+
+static void put_at(int fd, int target) {
+        if (fd == CLOSED)
+                close(target);
+        else
+                dup2(fd, target);
+}
+
+/* Runs the helper with its standard output at out and its standard error at
+ * err; CLOSED closes them. */
+static int spawn(const char *serial, char *const argv[], int out, int err) {
+        pid_t pid = fork();
+        ck_assert_int_ge(pid, 0);
+        if (pid == 0) {
+                if (serial)
+                        setenv("ID_SERIAL", serial, 1);
+                else
+                        unsetenv("ID_SERIAL");
+                put_at(out, STDOUT_FILENO);
+                put_at(err, STDERR_FILENO);
+                execv(getenv("HELPER"), argv);
+                _exit(127);
+        }
+
+        int status;
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static struct run capture(const char *serial, char *const argv[]) {
+        int out[2], err[2];
+        struct run run;
+
+        ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
+        ck_assert_int_eq(pipe2(err, O_CLOEXEC), 0);
+        run.status = spawn(serial, argv, out[1], err[1]);
+        close(out[1]);
+        close(err[1]);
+        read_all(out[0], run.out, sizeof run.out);
+        read_all(err[0], run.err, sizeof run.err);
+        return run;
+}
+
+/* Runs the helper for the base image with an output that fails; reason is what
+ * the message is to end in. */
+static void check_failed_output(int out, const char *reason) {
+        char *argv[] = { "baseimage_id", NULL };
+        int err[2];
+        char message[256], expected[256];
+
+        ck_assert_int_eq(pipe2(err, O_CLOEXEC), 0);
+        ck_assert_int_eq(spawn("BASEIMAGE", argv, out, err[1]), 1);
+        close(err[1]);
+        read_all(err[0], message, sizeof message);
+        snprintf(expected, sizeof expected, CANNOT_WRITE "%s\n", reason);
+        ck_assert_str_eq(message, expected);
+}
+
+static const struct {
+        const char *serial;
+        char *argv[4];
+        int status;
+        const char *out;
+        const char *err;
+} cases[] = {
+        { "BASEIMAGE", { "baseimage_id" }, 0, CONTRACT, "" },
+        { "BASEIMAGE2", { "baseimage_id" }, 0, "", "" },
+        { "", { "baseimage_id" }, 0, "", "" },
+        { NULL, { "baseimage_id" }, 0, "", "" },
+        { NULL, { "baseimage_id", "--help" }, 0, USAGE, "" },
+        { "BASEIMAGE", { "baseimage_id", "--version" }, 0, "baseimage_id " PROJECT_VERSION "\n", "" },
+        { "BASEIMAGE", { "baseimage_id", "/dev/vda" }, 2, "", USAGE },
+        { "BASEIMAGE", { "baseimage_id", "" }, 2, "", USAGE },
+        { "BASEIMAGE", { "baseimage_id", "--help", "--help" }, 2, "", USAGE },
+        /* Not even a name: main() gets no argument at all. */
+        { "BASEIMAGE", { NULL }, 0, CONTRACT, "" },
+};
+
+START_TEST(process__case) {
+        struct run run = capture(cases[_i].serial, cases[_i].argv);
+
+        ck_assert_str_eq(run.out, cases[_i].out);
+        ck_assert_str_eq(run.err, cases[_i].err);
+        ck_assert_int_eq(run.status, cases[_i].status);
+}
+END_TEST
+
+START_TEST(output__device_full) {
+        int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+        ck_assert_int_ge(full, 0);
+        check_failed_output(full, "No space left on device");
+        close(full);
+}
+END_TEST
+
+START_TEST(output__closed) {
+        check_failed_output(CLOSED, "Bad file descriptor");
+}
+END_TEST
+
+START_TEST(output__no_reader) {
+        int out[2];
+
+        ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
+        close(out[0]);
+        check_failed_output(out[1], "Broken pipe");
+        close(out[1]);
+}
+END_TEST
+
+START_TEST(output__closed_and_error_closed) {
+        char *argv[] = { "baseimage_id", NULL };
+
+        ck_assert_int_eq(spawn("BASEIMAGE", argv, CLOSED, CLOSED), 1);
+}
+END_TEST
+
+/* A file that may grow to ten bytes: the first write is short, the next fails. */
+START_TEST(output__short_write) {
+        struct rlimit limit = { .rlim_cur = 10, .rlim_max = RLIM_INFINITY };
+        char name[] = "/tmp/test-baseimage_id-XXXXXX";
+        int file = mkostemp(name, O_CLOEXEC);
+        ck_assert_int_ge(file, 0);
+        unlink(name);
+
+        signal(SIGXFSZ, SIG_IGN);
+        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        check_failed_output(file, "File too large");
+        ck_assert_int_eq(lseek(file, 0, SEEK_END), 10);
+        close(file);
+}
+END_TEST
+
+int main(void) {
+        TCase *process = tcase_create("process");
+        tcase_add_loop_test(process, process__case, 0, sizeof cases / sizeof *cases);
+
+        TCase *output = tcase_create("output");
+        tcase_add_test(output, output__device_full);
+        tcase_add_test(output, output__closed);
+        tcase_add_test(output, output__no_reader);
+        tcase_add_test(output, output__closed_and_error_closed);
+        tcase_add_test(output, output__short_write);
+
+        Suite *suite = suite_create("baseimage_id");
+        suite_add_tcase(suite, process);
+        suite_add_tcase(suite, output);
+
+        SRunner *runner = srunner_create(suite);
+        srunner_run_all(runner, CK_ENV);
+        int failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
