@@ -18,7 +18,7 @@ from images import (CACHE, CRYPT_KEY, CRYPT_NAME, CRYPT_UUID, Disk, digest, lock
 
 SECTOR = 512
 MIB = 1 << 20
-FS_SIZE = 1024 * MIB
+FS_SIZE = 768 * MIB
 FS_UUID = "2b6b4f3e-43c5-4d9f-9b0a-6a3c1d5e7f01"
 FS_LABEL = "guestroot"
 PART_UUID = "7d1f0c52-5be4-4a0c-8f0e-3b9a6c2d4e02"
