@@ -6,17 +6,31 @@
 #include "baseimage.h"
 
 static const char *const others[] = {
-        NULL,           "",            "B",           "BASEIMAG",   "BASEIMAGE2", "BASEIMAGE ",
-        " BASEIMAGE",   "XBASEIMAGE",  "baseimage",   "BaseImage",  "BASEIMAGE\n", "BASEIMAGE\t",
-        "BASE IMAGE",   "BASEIMAGE/",  "\"BASEIMAGE\"", "BASEIMAGE*", "*",         "BASEIMAGEBASEIMAGE",
+        NULL,
+        "",
+        "B",
+        "BASEIMAG",
+        "BASEIMAGE2",
+        "BASEIMAGE ",
+        " BASEIMAGE",
+        "XBASEIMAGE",
+        "baseimage",
+        "BaseImage",
+        "BASEIMAGE\n",
+        "BASEIMAGE\t",
+        "BASE IMAGE",
+        "BASEIMAGE/",
+        "\"BASEIMAGE\"",
+        "BASEIMAGE*",
+        "*",
+        "BASEIMAGEBASEIMAGE",
 };
 
 START_TEST(properties__base_image) {
-        ck_assert_str_eq(baseimage_properties("BASEIMAGE"),
-                         "ID_FS_UUID=\"\"\n"
-                         "ID_FS_TYPE=\"\"\n"
-                         "SYSTEMD_READY=0\n"
-                         "SYSTEMD_IGNORE=1\n");
+        ck_assert_str_eq(baseimage_properties("BASEIMAGE"), "ID_FS_UUID=\"\"\n"
+                                                            "ID_FS_TYPE=\"\"\n"
+                                                            "SYSTEMD_READY=0\n"
+                                                            "SYSTEMD_IGNORE=1\n");
 }
 END_TEST
 

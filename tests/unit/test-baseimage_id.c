@@ -15,16 +15,16 @@
 #include "config.h"
 
 #define CONTRACT "ID_FS_UUID=\"\"\nID_FS_TYPE=\"\"\nSYSTEMD_READY=0\nSYSTEMD_IGNORE=1\n"
-#define USAGE                                                                                                \
-        "Usage: baseimage_id [--help | --version]\n"                                                         \
+#define USAGE                                                                                               \
+        "Usage: baseimage_id [--help | --version]\n"                                                        \
         "Prints udev properties if ID_SERIAL is BASEIMAGE.\n"
 #define CANNOT_WRITE "baseimage_id: cannot write to standard output: "
 
 enum { CLOSED = -1 };
 
 struct run {
-        int status;             /* exit status, or 128 + signal */
-        char out[1024];         /* what came through the pipes, if they were given */
+        int status;     /* exit status, or 128 + signal */
+        char out[1024]; /* what came through the pipes, if they were given */
         char err[1024];
 };
 

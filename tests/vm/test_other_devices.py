@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every other device is what it is without the package."""
+
+import re
+
+import pytest
+
+from images import Unavailable, chroot, seed
+from inert import SERIAL
+
+# Others that could be taken for the base image: (serial, twin of the root disk).
+OTHERS = [(None, False), (f"{SERIAL}2", False), (f"X{SERIAL}", False), (f"{SERIAL} X", True), (None, True)]
+
+
+def records(guest):
+    """The udev database, but for what differs between any two boots.
+
+    A set for each device: udev keeps properties and links in no order.
+    """
+    found = {}
+    for block in guest.run("udevadm info --export-db").split("\n\n"):
+        lines = set()
+        for line in filter(None, block.splitlines()):
+            if re.match(r"E: (USEC_INITIALIZED|SEQNUM|LVM_\w+)=|[IWQVJB]: ", line):
+                continue
+            if line.startswith("E: DEVLINKS="):
+                line = "E: DEVLINKS=" + " ".join(sorted(line.removeprefix("E: DEVLINKS=").split()))
+            lines.add(line)
+        path = next((line for line in lines if line.startswith("P: ")), None)
+        if path:
+            found[path] = lines
+    return found
+
+
+def dev_links(guest):
+    """The links below /dev; which twin a link of both leads to is a race."""
+    return set(guest.run("find /dev -type l").splitlines())
+
+
+@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
+def test_unchanged(suite, make_disk, boot):
+    seen = []
+    for package in (False, True):
+        disk = make_disk(suite, layout="ext4", package=package)
+        blank = make_disk(suite, layout="btrfs", package=False)
+        more = [(disk.paths[0] if twin else blank.paths[0], serial, True) for serial, twin in OTHERS]
+        with boot(disk, root="partuuid", more=more) as guest:
+            # The twins take turns at root here, as they do without the package.
+            seen.append((records(guest), dev_links(guest)))
+    (without, links_without), (with_, links_with) = seen
+    assert with_.keys() == without.keys()
+    different = {path: with_[path] ^ without[path] for path in without if with_[path] != without[path]}
+    assert different == {}
+    assert links_with == links_without
+
+
+def test_rule__verified(deb):
+    """udevadm verify came with systemd 254: Debian 13 has it."""
+    try:
+        directory = seed("trixie", "plain", deb)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    chroot(directory, "udevadm", "verify", "/usr/lib/udev/rules.d/59-baseimage.rules")
