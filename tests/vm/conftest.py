@@ -53,8 +53,8 @@ def make_disk(deb):
 @pytest.fixture
 def boot(request):
     """Boots a disk with its own image attached "before" it, "after" it, or not at all."""
-    def start(disk, attached=None, root="uuid", append="", more=()):
-        own = [(path, None, False) for path in disk.paths]
+    def start(disk, attached=None, root="uuid", append="", more=(), serial=None):
+        own = [(path, serial, False) for path in disk.paths]
         base = [(path, SERIAL, True) for path in disk.paths]
         disks = {"before": base + own, "after": own + base}.get(attached, own) + list(more)
         name = request.node.name.replace("/", "-").removeprefix("test_")

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whatever breaks, the base image stays inert and the rest as it was."""
+
+import pytest
+
+from guest import BootFailed
+from inert import SERIAL, base_disks, leaks, usable
+
+HELPER = "/usr/lib/udev/baseimage_id"
+FAULTS = {
+    "missing": f"rm {HELPER}",
+    "not-executable": f"chmod -x {HELPER}",
+    "fails": f"printf '#!/bin/sh\\nexit 1\\n' >{HELPER}",
+    "crashes": f"printf '#!/bin/sh\\nkill -SEGV $$\\n' >{HELPER}",
+    "half-a-line": f"printf '#!/bin/sh\\nprintf SYSTEMD_REA\\n' >{HELPER}",
+    "megabyte": f"printf '#!/bin/sh\\nhead -c 1000000 /dev/urandom\\n' >{HELPER}",
+}
+
+
+def assert_inert(guest):
+    found = leaks(guest)
+    assert not any(found.values()), found
+    usable(guest)
+
+
+def record(guest, name):
+    return sorted(guest.run(f"udevadm info --query=property /dev/{name}").splitlines())
+
+
+def test_helper__broken(make_disk, boot, plug_base):
+    disk = make_disk(layout="beside")
+    with boot(disk) as guest:
+        guest.run(f"cp -a {HELPER} /root/helper")
+        guest.run("udevadm trigger --settle /dev/vda1")
+        other = record(guest, "vda1")
+        for fault, command in FAULTS.items():
+            guest.run(f"cp -a /root/helper {HELPER}; {command}")
+            node, = plug_base(guest, disk)
+            print(f"helper {fault}")
+            assert_inert(guest)
+            guest.run("udevadm trigger --settle /dev/vda1")
+            assert record(guest, "vda1") == other
+            guest.unplug(node)
+        print(f"{len(FAULTS)} faults injected, {len(FAULTS)} survived")
+
+
+def test_helper__hangs(make_disk, boot, plug_base):
+    """udev kills it, at its event timeout."""
+    disk = make_disk()
+    with boot(disk) as guest:
+        guest.run(f"printf '#!/bin/sh\\nexec sleep 1000\\n' >{HELPER}")
+        guest.run("echo event_timeout=8 >>/etc/udev/udev.conf; systemctl restart systemd-udevd")
+        plug_base(guest, disk)
+        found = leaks(guest)
+        # A worker that is killed leaves no record: nothing knows the disk then.
+        found.pop("udev")
+        assert not any(found.values()), found
+
+
+@pytest.mark.parametrize("cycles", [10])
+def test_storm__plugged_and_unplugged(cycles, request, make_disk, boot, plug_base):
+    if request.config.getoption("all"):
+        cycles *= 10
+    disk = make_disk()
+    with boot(disk) as guest:
+        for _ in range(cycles):
+            node, = plug_base(guest, disk)
+            guest.unplug(node)
+        plug_base(guest, disk)
+        assert_inert(guest)
+        assert "killed" not in guest.run("journalctl -b -u systemd-udevd --no-pager")
+
+
+def test_storm__sixteen_while_triggered(make_disk, boot, plug_base):
+    disk = make_disk()
+    with boot(disk) as guest:
+        guest.run("(for i in $(seq 50); do udevadm trigger; done) </dev/null >/dev/null 2>&1 &")
+        for _ in range(16):
+            plug_base(guest, disk, settle=False)
+        guest.wait_until(lambda: len(base_disks(guest)) == 16)
+        guest.run("wait; udevadm settle", timeout=600)
+        assert_inert(guest)
+        guest.run("for p in /sys/block/vd*/vd*; do echo change >$p/uevent; done; udevadm settle")
+        assert_inert(guest)
+        assert "killed" not in guest.run("journalctl -b -u systemd-udevd --no-pager")
+
+
+def test_root_with_that_serial(make_disk, boot):
+    disk = make_disk()
+    with pytest.raises(BootFailed, match="Gave up waiting for root"):
+        with boot(disk, serial=SERIAL):
+            pass
+    with boot(disk, serial=SERIAL, append="baseimage_udev=off") as guest:
+        assert guest.run("findmnt -nvo SOURCE /") == "/dev/vda1\n"
+        assert "ID_SERIAL=BASEIMAGE" in guest.run("udevadm info /dev/vda")
+        assert "SYSTEMD_READY=0" not in guest.run("udevadm info /dev/vda")

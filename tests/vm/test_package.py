@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Life with dpkg, while a base image is attached."""
+
+import subprocess
+
+import pytest
+
+from layouts import SECTOR
+from inert import leaks, usable
+
+
+@pytest.fixture
+def older(deb, tmp_path):
+    """The package as an earlier version."""
+    unpacked = tmp_path / "unpacked"
+    subprocess.run(["dpkg-deb", "-R", deb, unpacked], check=True)
+    control = unpacked / "DEBIAN/control"
+    control.write_text(control.read_text().replace("Version: ", "Version: 0~"))
+    path = tmp_path / "older.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", unpacked, path], check=True,
+                   stdout=subprocess.DEVNULL)
+    return path
+
+
+def as_disk(path, directory):
+    """A file as whole sectors, to be attached and cut to size in the guest."""
+    data = path.read_bytes()
+    disk = directory / f"{path.name}.disk"
+    disk.write_bytes(data + bytes(-len(data) % SECTOR))
+    return disk, len(data)
+
+
+def initramfs_has_it(guest):
+    return "baseimage_id" in guest.run("lsinitramfs /boot/initrd.img-*", timeout=300)
+
+
+def test_installed_and_removed(deb, older, tmp_path, make_disk, boot, plug_base):
+    disk = make_disk(package=False)
+    carriers = [as_disk(path, tmp_path) for path in (older, deb)]
+    more = [(path, f"DEB{number}", True) for number, (path, _) in enumerate(carriers)]
+    with boot(disk, more=more) as guest:
+        # Compressing an initramfs is most of the time here.
+        guest.run("sed -i 's/^COMPRESS=.*/COMPRESS=lz4/' /etc/initramfs-tools/initramfs.conf")
+        for number, (_, size) in enumerate(carriers):
+            guest.run(f"head -c {size} /dev/disk/by-id/virtio-DEB{number} >/root/{number}.deb")
+        plug_base(guest, disk)
+        before = guest.run("udevadm info --query=property /dev/vdd1")
+        assert any(leaks(guest).values())
+
+        def dpkg(words, inert):
+            guest.run(f"dpkg {words}", timeout=600)
+            found = leaks(guest)
+            # What btrfs said before the package came stays said.
+            found["kernel"] = [line for line in found["kernel"] if "duplicate" not in line]
+            assert any(found.values()) != inert, (words, found)
+            if inert:
+                usable(guest)
+            assert initramfs_has_it(guest) == inert, words
+
+        dpkg("--install /root/0.deb", True)
+        dpkg("--install /root/1.deb", True)
+        dpkg("--install /root/1.deb", True)
+        dpkg("--remove baseimage-udev", False)
+        after = guest.run("udevadm info --query=property /dev/vdd1")
+        assert sorted(after.split()) == sorted(before.split())
+        assert guest.run("ls -d /dev/baseimage* 2>/dev/null || :") == ""
+        dpkg("--install /root/1.deb", True)
+        dpkg("--purge baseimage-udev", False)
+        assert guest.run("dpkg -l baseimage-udev 2>&1 | grep ^[a-z]i || :") == ""
