@@ -4,6 +4,7 @@
 from itertools import combinations, product
 from typing import NamedTuple
 
+from images import CRYPT_NAME, CRYPT_UUID
 from layouts import ROOTS, SWAP_UUID
 
 SUITES = ["bookworm", "bullseye", "trixie", "sid"]
@@ -74,4 +75,8 @@ def append(case):
     if case.generator == "dracut":
         # A guest that does not find its root is to end, not to wait for a person.
         words += ["rd.shell=0", "rd.emergency=reboot", "rd.retry=60"]
+        # It assembles nothing that it is not told of.
+        words.append("rd.auto=1")
+    if case.flavour == "dracut-crypt":
+        words += [f"rd.luks.name={CRYPT_UUID}={CRYPT_NAME}", f"rd.luks.key={CRYPT_UUID}=/etc/keys/root.key"]
     return " ".join(words)

@@ -119,13 +119,15 @@ class Guest:
         while time.monotonic() < self.started + BOOT_SECONDS:
             if self.process.poll() is not None:
                 raise BootFailed(self.last_words())
-            # Until the shell reads, the terminal keeps what is typed.
-            self.shell.send(f"\nstty -echo -onlcr; echo {PROMPT}$((1 + 1))\n")
             try:
+                # Until the shell reads, the terminal keeps what is typed.
+                self.shell.send(f"\nstty -echo -onlcr; echo {PROMPT}$((1 + 1))\n")
                 self.shell.expect_exact(f"{PROMPT}2", timeout=5)
                 break
-            except (pexpect.TIMEOUT, pexpect.EOF):
+            except pexpect.TIMEOUT:
                 continue
+            except (pexpect.EOF, OSError):      # the guest is gone
+                self.process.wait()
         else:
             raise BootFailed(self.last_words())
         # Answers to earlier questions may still be on their way.

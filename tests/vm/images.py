@@ -18,7 +18,7 @@ from pathlib import Path
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "baseimage-udev"
 
 COMMON = (
-    "systemd-sysv udev kmod dbus linux-image-cloud-amd64 "
+    "systemd-sysv udev kmod mount dbus linux-image-cloud-amd64 "
     "btrfs-progs e2fsprogs xfsprogs lvm2 mdadm bcache-tools zstd"
 )
 # What a guest has beside COMMON: the initramfs generator first of all.
@@ -126,7 +126,7 @@ def seed(suite, flavour, deb):
     """The directory of a bootable system; deb is what to install in it, or None."""
     archive = tree(suite, flavour)
     content = deb.read_bytes() if deb else b""
-    key = digest(archive.name, hashlib.sha256(content).hexdigest(), SHELL_UNIT, CRYPT_KEY, CRYPT_UUID)
+    key = digest(archive.name, hashlib.sha256(content).hexdigest(), Path(__file__).read_text())
     path = CACHE / "seeds" / f"{suite}-{flavour}-{'with' if deb else 'without'}-{key}"
     with made_once(path) as partial:
         if partial:
@@ -136,7 +136,9 @@ def seed(suite, flavour, deb):
             if deb:
                 shutil.copy(deb, partial / "tmp/package.deb")
                 chroot(partial, "dpkg", "--install", "/tmp/package.deb")
-            elif flavour.endswith("crypt"):
+            elif flavour.startswith("dracut"):
+                chroot(partial, "dracut", "--force", "--regenerate-all")
+            elif flavour == "crypt":
                 chroot(partial, "update-initramfs", "-u")
     return path
 
@@ -157,6 +159,10 @@ def configure(directory, flavour):
     (directory / "etc/systemd/system/e2scrub_reap.service").symlink_to("/dev/null")
     (directory / "etc/hostname").write_text("guest\n")
     (directory / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    if flavour.startswith("dracut"):
+        # Not for this host: it is no guest.
+        (directory / "etc/dracut.conf.d/test.conf").write_text(
+            'hostonly="no"\n' + ('install_items+=" /etc/keys/root.key "\n' if "crypt" in flavour else ""))
     if flavour.endswith("crypt"):
         key = directory / "etc/keys/root.key"
         key.parent.mkdir(mode=0o700)
