@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+PACKAGE = ["baseimage_id", "rules.d/59-baseimage.rules"]
 CONTRACT = {"SYSTEMD_READY=0", "SYSTEMD_IGNORE=1"}
 
 # Words: the directory of the case, the sysfs path of the disk, that of the device,
@@ -22,7 +23,7 @@ set -e
 case=$1 disk=$2 device=$3
 mount --bind "$case/serial" "$disk/serial"
 export SYSTEMD_PROC_CMDLINE="$5"
-mount -t overlay -o "lowerdir=$case/udev:/usr/lib/udev" none /usr/lib/udev
+mount --bind "$case/udev" /usr/lib/udev
 mount -t tmpfs none /run
 mkdir -p /run/udev/rules.d
 cp -a "$case/run/." /run/udev/rules.d/
@@ -56,7 +57,10 @@ pytestmark = [
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory):
-    """The tree that "meson install" makes of BUILD, the build directory."""
+    """The package's files: what "meson install" makes of the build directory that
+    BUILD names, else what is installed on this machine."""
+    if "BUILD" not in os.environ:
+        return Path("/")
     target = tmp_path_factory.mktemp("installed")
     subprocess.run(["meson", "install", "-C", os.environ["BUILD"], "--no-rebuild", "--destdir", target],
                    check=True, stdout=subprocess.DEVNULL)
@@ -68,7 +72,10 @@ class Udev:
 
     def __init__(self, directory, installed, disk, device):
         self.directory, self.disk, self.device = directory, disk, device
-        shutil.copytree(installed / "usr/lib/udev", directory / "udev")
+        shutil.copytree("/usr/lib/udev", directory / "udev",
+                        ignore=shutil.ignore_patterns("hwdb*", *map(os.path.basename, PACKAGE)))
+        for name in PACKAGE:
+            shutil.copy(installed / "usr/lib/udev" / name, directory / "udev" / name)
         (directory / "run").mkdir()
         (directory / "serial").write_text("BASEIMAGE")
         self.cmdline = "root=/dev/vda1 ro"
@@ -88,8 +95,8 @@ class Udev:
         self.helper.chmod(0o755)
 
     def uninstall(self):
-        shutil.rmtree(self.directory / "udev")
-        (self.directory / "udev").mkdir()
+        for name in PACKAGE:
+            (self.directory / "udev" / name).unlink(missing_ok=True)
 
     def record(self, action="add"):
         """The udev database record and the links, as lines.

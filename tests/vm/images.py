@@ -27,7 +27,7 @@ FLAVOURS = {
     "busybox": "initramfs-tools busybox",
     "crypt": "initramfs-tools cryptsetup-initramfs",
     "dracut": "dracut",
-    "dracut-crypt": "dracut cryptsetup",
+    "dracut-crypt": "dracut cryptsetup systemd-cryptsetup",
     "rules": "initramfs-tools udisks2 multipath-tools zfsutils-linux",
 }
 
