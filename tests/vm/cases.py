@@ -31,6 +31,11 @@ class Case(NamedTuple):
         return "plain" if self.generator == "initramfs-tools" else self.generator
 
 
+# What this package began with is always run, in both orders.
+FIRST = [Case("bookworm", "initramfs-tools", "btrfs", attached, root)
+         for attached, root in [("plugged", "uuid"), *product(ATTACHED[1:], ["uuid", "partuuid"])]]
+
+
 def possible(case):
     if case.generator == "dracut" and case.suite not in ("trixie", "sid"):
         return False        # offered in place of initramfs-tools from Debian 13 on
@@ -39,8 +44,13 @@ def possible(case):
     roots = list(ROOTS[case.layout][1])
     if case.layout == "lvm" and case.suite == "bullseye" and case.generator != "dracut":
         roots = ["mapper"]      # its initramfs activates no volume for a UUID or label
-    # A disk that comes later has no part in how root is found.
-    return case.root in (roots[:1] if case.attached == "plugged" else roots)
+    if case.attached == "plugged":
+        return case.root == roots[0]    # it has no part in how root is found
+    if case in FIRST:
+        return True
+    # Each value of root= with one order of the disks, the other in the next suite.
+    order = roots.index(case.root) + SUITES.index(case.suite) if case.root in roots else 0
+    return case.root in roots and case.attached == ATTACHED[1 + order % 2]
 
 
 def pairwise(cases):
@@ -61,9 +71,6 @@ ROOT_VALUES = ["uuid", "partuuid", "label", "partlabel", "mapper"]
 ALL = [case for case in map(Case._make, product(SUITES, GENERATORS, LAYOUTS, ATTACHED, ROOT_VALUES))
        if possible(case)]
 PAIRWISE = pairwise(ALL)
-# The case that this package began with is always run.
-FIRST = [case for case in ALL if case[:3] == ("bookworm", "initramfs-tools", "btrfs")
-         and case.root in ("uuid", "partuuid")]
 CHOSEN = FIRST + [case for case in PAIRWISE if case not in FIRST]
 
 
@@ -75,7 +82,8 @@ def append(case):
     if case.generator == "dracut":
         # A guest that does not find its root is to end, not to wait for a person.
         words += ["rd.shell=0", "rd.emergency=reboot", "rd.retry=60"]
-        # It assembles nothing that it is not told of.
+    # dracut opens nothing that it is not told of.
+    if case.flavour == "dracut":
         words.append("rd.auto=1")
     if case.flavour == "dracut-crypt":
         words += [f"rd.luks.name={CRYPT_UUID}={CRYPT_NAME}", f"rd.luks.key={CRYPT_UUID}=/etc/keys/root.key"]

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The .deb itself, and its installation where no udev runs."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from images import run, seed
+
+SOURCE = Path(__file__).parents[2]
+KIB = 1024
+
+
+@pytest.fixture
+def unpacked(deb, tmp_path):
+    run("dpkg-deb", "-R", deb, tmp_path / "unpacked")
+    return tmp_path / "unpacked"
+
+
+def test_deb__small(deb):
+    assert deb.stat().st_size <= 24 * KIB
+
+
+def test_deb__needs_no_libc(deb):
+    assert run("dpkg-deb", "-f", deb, "Depends") == "udev\n"
+
+
+def test_helper__small_and_static(unpacked):
+    helper = unpacked / "usr/lib/udev/baseimage_id"
+    assert helper.stat().st_size <= 8 * KIB
+    assert "There is no dynamic section" in run("readelf", "--dynamic", helper)
+
+
+def test_helper__segments(unpacked):
+    """No executable stack, nothing writable and executable, no setuid bit."""
+    helper = unpacked / "usr/lib/udev/baseimage_id"
+    flags = re.findall(r"^  (LOAD|GNU_STACK) .* (R?[ W][ E]) +0x", run("readelf", "--segments", "--wide", helper), re.M)
+    assert ("GNU_STACK", "RW ") in flags
+    assert not [flag for flag in flags if "W" in flag[1] and "E" in flag[1]]
+    assert helper.stat().st_mode & 0o7777 == 0o755
+
+
+def test_deb__reproducible(deb, tmp_path):
+    """The same to the bit from another path, at another time, in another locale."""
+    elsewhere = tmp_path / "a rather long name of a directory" / "source"
+    names = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=SOURCE).split("\0")
+    for name in filter(None, names):
+        if (SOURCE / name).exists():
+            (elsewhere / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(SOURCE / name, elsewhere / name)
+    run("dpkg-buildpackage", "-us", "-uc", "-b", cwd=elsewhere,
+        env=os.environ | {"LC_ALL": "C", "TZ": "Pacific/Kiritimati", "HOME": "/nonexistent",
+                          "DEB_BUILD_OPTIONS": "parallel=1"})
+    for package in deb.parent.glob("*.deb"):
+        assert (elsewhere.parent / package.name).read_bytes() == package.read_bytes(), package.name
+
+
+class Chroot:
+    """A tree with an overlay over it: script runs in a mount namespace of its own."""
+
+    def __init__(self, tree, deb, work):
+        self.tree, self.deb, self.work = tree, deb, work
+        for name in ("work", "root"):
+            (work / name).mkdir()
+
+    def run(self, script):
+        """Runs a script with $root, in which to chroot; returns its output."""
+        prepare = (f"set -e; root={self.work}/root\n"
+                   f"mount -t tmpfs none {self.work}/work\nmkdir {self.work}/work/u {self.work}/work/w\n"
+                   f"mount -t overlay -o lowerdir={self.tree},upperdir={self.work}/work/u,"
+                   f"workdir={self.work}/work/w none $root\n"
+                   f"mount -t proc proc $root/proc\ncp {self.deb} $root/tmp/package.deb\n")
+        return run("unshare", "--mount", "--pid", "--fork", "sh", "-c", prepare + script,
+                   env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"})
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a chroot")
+
+
+@pytest.fixture
+def chroot_of(deb, tmp_path):
+    return lambda tree: Chroot(tree, deb, tmp_path)
+
+
+@pytest.fixture
+def plain(chroot_of):
+    return chroot_of(seed("bookworm", "plain", None))
+
+
+INSTALL = "chroot $root dpkg --install /tmp/package.deb\n"
+HOLDS_RULE = "chroot $root sh -c 'lsinitramfs /boot/initrd.img-*' | grep -c baseimage || :\n"
+
+
+@needs_root
+def test_chroot__installed_and_purged(plain):
+    output = plain.run(INSTALL + "echo with $(" + HOLDS_RULE + ")\n"
+                       + "chroot $root dpkg --purge baseimage-udev\necho without $(" + HOLDS_RULE + ")\n"
+                       + "cd $root && find . -xdev -name '*baseimage*' ! -name 'baseimage-udev.list' -print\n")
+    assert "with 4\n" in output
+    assert "without 0\n" in output
+    assert "./" not in output
+
+
+@needs_root
+def test_chroot__read_only_sys(plain):
+    """As in a container: /sys is there to be read only, and no udevd runs."""
+    output = plain.run("mount -t sysfs -o ro none $root/sys\n" + INSTALL
+                       + "chroot $root dpkg-query -W -f '${Status}' baseimage-udev")
+    assert output.endswith("install ok installed")
+
+
+@needs_root
+def test_chroot__boot_full(plain):
+    """dpkg says so, and goes on from there once there is room."""
+    output = plain.run(
+        "cp -a $root/boot $root/tmp/boot\n"
+        "mount -t tmpfs -o size=$(du -sk $root/boot | cut -f1)k none $root/boot\n"
+        "cp -a $root/tmp/boot/. $root/boot/ || :\n"
+        "head -c 1G /dev/zero >$root/boot/full 2>/dev/null || :\n"
+        + INSTALL.strip() + " && echo installed || echo failed\n"
+        "rm $root/boot/full; mount -o remount,size=1G $root/boot\n"
+        "chroot $root dpkg --configure -a\n"
+        + HOLDS_RULE + "chroot $root dpkg --audit\nchroot $root dpkg-query -W -f '${Status}\\n' baseimage-udev\n")
+    assert "\nfailed\n" in output
+    assert output.endswith("\n4\ninstall ok installed\n")
+
+
+@needs_root
+@pytest.mark.parametrize("suite", ["bullseye", "bookworm", "trixie", "sid"])
+def test_chroot__helper_runs(suite, chroot_of):
+    """One .deb for all: the helper runs, and udev of that release knows where it is."""
+    chroot = chroot_of(seed(suite, "plain", None))
+    output = chroot.run(INSTALL + "chroot $root env ID_SERIAL=BASEIMAGE /usr/lib/udev/baseimage_id")
+    assert output.endswith('ID_FS_UUID=""\nID_FS_TYPE=""\nSYSTEMD_READY=0\nSYSTEMD_IGNORE=1\n')
