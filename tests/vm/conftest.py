@@ -30,6 +30,12 @@ def pytest_sessionstart(session):
         images.prune()
 
 
+def pytest_runtest_logreport(report):
+    """A run takes long: says at once what failed, not at its end."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.nodeid} failed:\n{report.longreprtext[-3000:]}", flush=True)
+
+
 @pytest.fixture(scope="session")
 def deb():
     """The package under test."""
