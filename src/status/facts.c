@@ -297,14 +297,14 @@ static int read_holders(const struct roots *roots, struct facts *facts, struct d
         _cleanup_closedir_ DIR *directory = opendir(path);
         if (!directory)
                 return facts_add_error(facts, device, "holders", errno);
-        while ((entry = readdir(directory))) {
+        while ((errno = 0, entry = readdir(directory))) {
                 if (entry->d_name[0] == '.')
                         continue;
                 int r = add_holder(roots, device, entry->d_name);
                 if (r < 0)
                         return r;
         }
-        return 0;
+        return errno != 0 ? facts_add_error(facts, device, "holders", errno) : 0;
 }
 
 /* How the device's node is known to the file system it is on. */
@@ -347,6 +347,12 @@ static int add_link(const struct roots *roots, struct facts *facts, const struct
         return 0;
 }
 
+/* What is gone is no link any more. */
+static bool is_unreadable(const FTSENT *entry) {
+        return (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR || entry->fts_info == FTS_NS) &&
+               entry->fts_errno != ENOENT;
+}
+
 /* Walks /dev once and looks where each symlink ends: udev's DEVLINKS knows
  * neither a link that another device won, nor one that somebody made by hand. */
 static int read_links(const struct roots *roots, struct facts *facts) {
@@ -370,7 +376,7 @@ static int read_links(const struct roots *roots, struct facts *facts) {
         while ((errno = 0, entry = fts_read(fts))) {
                 if (entry->fts_info == FTS_SL)
                         r = add_link(roots, facts, nodes, entry->fts_path);
-                else if (entry->fts_info == FTS_DNR && entry->fts_errno != ENOENT)
+                else if (is_unreadable(entry))
                         r = facts_add_error(facts, NULL, entry->fts_path, entry->fts_errno);
                 if (r < 0)
                         return r;
@@ -445,7 +451,8 @@ static int read_proc(const struct roots *roots, struct facts *facts, const char 
                 if (r < 0)
                         return r;
         }
-        return ferror(file) ? facts_add_error(facts, NULL, name, errno) : 0;
+        /* Not ferror(): out of memory is none. */
+        return feof(file) ? 0 : facts_add_error(facts, NULL, name, errno);
 }
 
 /* The members of one mounted btrfs. */
@@ -460,7 +467,7 @@ static int read_btrfs_members(const struct roots *roots, struct facts *facts, co
         if (!directory)
                 /* "features" is no file system, and one may be unmounted just now. */
                 return errno == ENOENT ? 0 : facts_add_error(facts, NULL, path, errno);
-        while ((entry = readdir(directory)))
+        while ((errno = 0, entry = readdir(directory)))
                 for (size_t i = 0; i < facts->n_devices; i++) {
                         if (strcmp(entry->d_name, facts->devices[i].name) != 0)
                                 continue;
@@ -468,7 +475,7 @@ static int read_btrfs_members(const struct roots *roots, struct facts *facts, co
                         if (r < 0)
                                 return r;
                 }
-        return 0;
+        return errno != 0 ? facts_add_error(facts, NULL, path, errno) : 0;
 }
 
 static int read_btrfs(const struct roots *roots, struct facts *facts) {
@@ -481,14 +488,14 @@ static int read_btrfs(const struct roots *roots, struct facts *facts) {
         _cleanup_closedir_ DIR *directory = opendir(path);
         if (!directory)
                 return errno == ENOENT ? 0 : facts_add_error(facts, NULL, path, errno);
-        while ((entry = readdir(directory))) {
+        while ((errno = 0, entry = readdir(directory))) {
                 if (entry->d_name[0] == '.')
                         continue;
                 int r = read_btrfs_members(roots, facts, entry->d_name);
                 if (r < 0)
                         return r;
         }
-        return 0;
+        return errno != 0 ? facts_add_error(facts, NULL, path, errno) : 0;
 }
 
 /* Says why udev has no record of a device. */

@@ -58,7 +58,7 @@ static int read_listing(FILE *listing) {
         /* To the end, or the program would die of a broken pipe. */
         while ((errno = 0, getline(&line, &size, listing)) >= 0)
                 found |= listing_names_rule(line);
-        return ferror(listing) ? -errno : found;
+        return feof(listing) ? found : -errno;
 }
 
 /* Returns what read_listing() does, or -EIO when the program failed. */
