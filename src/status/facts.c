@@ -445,7 +445,8 @@ static int read_proc(const struct roots *roots, struct facts *facts, const char 
                 return -ENOMEM;
         _cleanup_fclose_ FILE *file = fopen(path, "re");
         if (!file)
-                return facts_add_error(facts, NULL, name, errno);
+                /* A kernel without swap space has no such list. */
+                return errno == ENOENT && add == add_swap ? 0 : facts_add_error(facts, NULL, name, errno);
         while ((errno = 0, getline(&line, &size, file)) >= 0) {
                 int r = add(facts, line);
                 if (r < 0)
