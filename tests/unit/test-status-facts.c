@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "status-faults.h"
 #include "status-test.h"
 #include "verdict.h"
 
@@ -377,6 +378,84 @@ START_TEST(narrow__to_all) {
 }
 END_TEST
 
+/* A guest with a fact of every kind. */
+static void make_leaking(void) {
+        guest_link(&guest, "dev/disk/by-uuid/1234", "../../vdb1");
+        guest_write(&guest, "sys/class/block/dm-0/dm/name", "vg-root\n");
+        guest_link(&guest, "sys/class/block/vdb/holders/dm-0", "../../dm-0");
+        guest_link(&guest, "sys/class/block/vdb/holders/md0", "../../md0");
+        guest_folder(&guest, "sys/fs/btrfs/1234/devices/vdb1");
+        guest_write(&guest, "proc/self/mountinfo", "22 1 252:17 / /mnt rw - ext4 /dev/vdb1 rw\n");
+        guest_write(&guest, "proc/swaps", "/dev/vdb partition 1 0 -2\n");
+        guest_write(&guest, "proc/cmdline", "baseimage_udev=off");
+        disk->recorded = false;
+}
+
+/* Whatever fails, in whichever guest, the answer is not "inert". */
+START_TEST(faults__each_call_fails) {
+        const char *failed;
+        unsigned nth = 0;
+
+        do {
+                struct verdict verdict = { 0 };
+
+                begin();
+                if (_i == 1)
+                        make_leaking();
+                fault_arm(NULL, ++nth);
+                int r = facts_read(&guest.roots, &facts);
+                if (r == 0)
+                        r = facts_check_gone(&guest.roots, &facts);
+                if (r == 0)
+                        r = verdict_reach(&facts, &verdict);
+                failed = fault_disarm();
+                if (failed && r == 0)
+                        ck_assert_msg(verdict.state != STATE_INERT, "%s failed", failed);
+                if (r < 0) {
+                        ck_assert_ptr_nonnull(failed);
+                        ck_assert_ptr_null(verdict.findings);
+                }
+                verdict_done(&verdict);
+                end();
+        } while (failed);
+        ck_assert_uint_gt(nth, 30);
+}
+END_TEST
+
+START_TEST(faults__narrow) {
+        const char *failed, *unknown;
+        char *names[] = { (char *) "vdb1", (char *) "/dev/vdb" };
+        unsigned nth = 0;
+
+        do {
+                begin();
+                fault_arm(NULL, ++nth);
+                int r = facts_narrow(&guest.roots, &facts, names, 1 + (size_t) _i, &unknown);
+                failed = fault_disarm();
+                ck_assert_int_eq(r, failed ? -ENOMEM : _i == 0 ? 0 : -ENODEV);
+                ck_assert_uint_eq(facts.n_devices, r == 0 ? 1 : 2);
+                end();
+        } while (failed);
+}
+END_TEST
+
+/* What there is when it fails is freed. */
+START_TEST(faults__add_device) {
+        struct device *device = NULL;
+        const char *failed;
+        unsigned nth = 0;
+
+        do {
+                facts = (struct facts) { 0 };
+                fault_arm(NULL, ++nth);
+                int r = facts_add_device(&facts, "vdb1", "vdb", "/sys/block/vdb/vdb1", 0, &device);
+                failed = fault_disarm();
+                ck_assert_int_eq(r, failed ? -ENOMEM : 0);
+                facts_done(&facts);
+        } while (failed);
+}
+END_TEST
+
 int main(void) {
         const struct test_case cases[] = {
                 { "read__inert", read__inert, 0 },
@@ -402,6 +481,9 @@ int main(void) {
                 { "gone__never_inert", gone__never_inert, 0 },
                 { "gone__before_reading", gone__before_reading, 0 },
                 { "narrow__table", narrow__table, N(narrow) },
+                { "faults__each_call_fails", faults__each_call_fails, 2 },
+                { "faults__narrow", faults__narrow, 2 },
+                { "faults__add_device", faults__add_device, 0 },
                 { "narrow__to_all", narrow__to_all, 0 },
         };
         return run_tests("status-facts", cases, N(cases));
