@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
-#include <fts.h>
 #include <libudev.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -22,11 +21,6 @@ static void udev_enumerate_unrefp(struct udev_enumerate **enumerate) {
 
 static void udev_device_unrefp(struct udev_device **device) {
         udev_device_unref(*device);
-}
-
-static void fts_closep(FTS **fts) {
-        if (*fts)
-                fts_close(*fts);
 }
 
 static void device_done(struct device *device) {
@@ -347,41 +341,56 @@ static int add_link(const struct roots *roots, struct facts *facts, const struct
         return 0;
 }
 
-/* What is gone is no link any more. */
-static bool is_unreadable(const FTSENT *entry) {
-        return (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR || entry->fts_info == FTS_NS) &&
-               entry->fts_errno != ENOENT;
+/* Has each symlink in and below the folder looked at. */
+static int walk(const struct roots *roots, struct facts *facts, const struct node *nodes, const char *folder,
+                dev_t file_system) {
+        struct dirent *entry;
+        struct stat st;
+
+        _cleanup_closedir_ DIR *directory = opendir(folder);
+        if (!directory || fstat(dirfd(directory), &st) < 0)
+                return errno == ENOENT ? 0 : facts_add_error(facts, NULL, folder, errno);
+        /* Other file systems (shm, mqueue, pts) hold no device links. */
+        if (st.st_dev != file_system)
+                return 0;
+        while ((errno = 0, entry = readdir(directory))) {
+                _cleanup_free_ char *path = NULL;
+                int r = 0;
+
+                if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                        continue;
+                path = text_format("%s/%s", folder, entry->d_name);
+                if (!path)
+                        return -ENOMEM;
+                /* What is gone is no link any more. */
+                if (lstat(path, &st) < 0)
+                        r = errno == ENOENT ? 0 : facts_add_error(facts, NULL, path, errno);
+                else if (S_ISLNK(st.st_mode))
+                        r = add_link(roots, facts, nodes, path);
+                else if (S_ISDIR(st.st_mode))
+                        r = walk(roots, facts, nodes, path, file_system);
+                if (r < 0)
+                        return r;
+        }
+        return errno != 0 ? facts_add_error(facts, NULL, folder, errno) : 0;
 }
 
 /* Walks /dev once and looks where each symlink ends: udev's DEVLINKS knows
  * neither a link that another device won, nor one that somebody made by hand. */
 static int read_links(const struct roots *roots, struct facts *facts) {
         _cleanup_free_ struct node *nodes = calloc(facts->n_devices, sizeof(*nodes));
-        char *const start[] = { (char *) roots->dev, NULL };
-        FTSENT *entry;
-        int r;
+        struct stat st;
 
         if (!nodes)
                 return -ENOMEM;
         for (size_t i = 0; i < facts->n_devices; i++) {
-                r = read_node(roots, facts, &facts->devices[i], &nodes[i]);
+                int r = read_node(roots, facts, &facts->devices[i], &nodes[i]);
                 if (r < 0)
                         return r;
         }
-
-        /* Other file systems (shm, mqueue, pts) hold no device links. */
-        _cleanup_(fts_closep) FTS *fts = fts_open(start, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
-        if (!fts)
+        if (stat(roots->dev, &st) < 0)
                 return facts_add_error(facts, NULL, "/dev", errno);
-        while ((errno = 0, entry = fts_read(fts))) {
-                if (entry->fts_info == FTS_SL)
-                        r = add_link(roots, facts, nodes, entry->fts_path);
-                else if (is_unreadable(entry))
-                        r = facts_add_error(facts, NULL, entry->fts_path, entry->fts_errno);
-                if (r < 0)
-                        return r;
-        }
-        return errno != 0 ? facts_add_error(facts, NULL, "/dev", errno) : 0;
+        return walk(roots, facts, nodes, roots->dev, st.st_dev);
 }
 
 /* True if the path is the device's node, or a link to it. */

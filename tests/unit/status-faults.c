@@ -4,7 +4,6 @@
  * --wrap. */
 #include <dirent.h>
 #include <errno.h>
-#include <fts.h>
 #include <json-c/json.h>
 #include <libudev.h>
 #include <spawn.h>
@@ -12,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <systemd/sd-bus.h>
@@ -62,9 +62,9 @@ WRAP(FILE *, fdopen, (int fd, const char *m), (fd, m), ENOMEM, NULL)
 WRAP(ssize_t, getline, (char **l, size_t *n, FILE *f), (l, n, f), EIO, -1)
 WRAP(DIR *, opendir, (const char *p), (p), EACCES, NULL)
 WRAP(struct dirent64 *, readdir64, (DIR *d), (d), EIO, NULL)
-WRAP(FTS64 *, fts64_open, (char *const *p, int o, int (*c)(const FTSENT64 **, const FTSENT64 **)), (p, o, c),
-     ENOMEM, NULL)
-WRAP(FTSENT64 *, fts64_read, (FTS64 *f), (f), ENOMEM, NULL)
+WRAP(int, stat64, (const char *p, struct stat64 *st), (p, st), EIO, -1)
+WRAP(int, lstat64, (const char *p, struct stat64 *st), (p, st), EIO, -1)
+WRAP(int, fstat64, (int fd, struct stat64 *st), (fd, st), EIO, -1)
 WRAP(int, pipe2, (int *ends, int flags), (ends, flags), EMFILE, -1)
 WRAP(int, uname, (struct utsname *u), (u), EFAULT, -1)
 WRAP(pid_t, waitpid, (pid_t p, int *s, int o), (p, s, o), EINTR, -1)
