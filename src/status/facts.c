@@ -107,7 +107,7 @@ static int compare_devices(const void *a, const void *b) {
         size_t n = strlen(x->disk), m = strlen(y->disk);
 
         if (n != m)
-                return n < m ? -1 : 1;
+                return (n > m) - (n < m);
         int r = strcmp(x->disk, y->disk);
         if (r != 0)
                 return r;
@@ -167,13 +167,14 @@ static int find_partitions(struct facts *facts, struct udev *udev, struct udev_l
 /* Returns 1 if it is a base image, 0 if not, and a negative errno if that
  * cannot be told.  The blanks go as they do where udev makes an ID_SERIAL. */
 static int is_base_image(struct udev_device *disk) {
-        errno = 0;
+        /* Should libudev fail without a reason. */
+        errno = EIO;
         const char *serial = udev_device_get_sysattr_value(disk, "serial");
         if (!serial) {
                 /* It has none (not virtio-blk), or it went away? */
                 if (errno == ENOENT && access(udev_device_get_syspath(disk), F_OK) == 0)
                         return 0;
-                return errno != 0 ? -errno : -EIO;
+                return -errno;
         }
 
         const char *blanks = startswith(serial, BASEIMAGE_SERIAL);
@@ -225,10 +226,10 @@ int facts_find(struct facts *facts) {
 
         udev_list_entry_foreach(entry, udev_enumerate_get_list_entry(all)) {
                 const char *syspath = udev_list_entry_get_name(entry);
-                const char *name = strrchr(syspath, '/');
+                const char *name = strstr(syspath, "/block/");
 
                 /* A partition is .../block/vdb/vdb1. */
-                if (!name || name - syspath < 6 || memcmp(name - 6, "/block", 6) != 0)
+                if (!name || strchr(name + strlen("/block/"), '/'))
                         continue;
                 r = find_disk(facts, udev, udev_enumerate_get_list_entry(all), syspath);
                 if (r < 0)
@@ -331,10 +332,12 @@ static int add_link(const struct roots *roots, struct facts *facts, const struct
         if (stat(path, &st) < 0)
                 return 0;
         for (size_t i = 0; i < facts->n_devices; i++) {
+                /* Not by st_rdev: it is the node in /dev that is to be left
+                 * alone.  (No test has two equal numbers on two file systems.) */
                 if (st.st_ino != nodes[i].st_ino || st.st_dev != nodes[i].st_dev)
                         continue;
                 /* /dev/stdin and its like are this process' own. */
-                if (readlink(path, target, sizeof(target) - 1) < 0 || strcmp(target, "/proc/") == 0)
+                if (readlink(path, target, sizeof(target) - 1) > 0 && strcmp(target, "/proc/") == 0)
                         return 0;
                 return facts_add(&facts->devices[i], FACT_LINK, "/dev%s", path + strlen(roots->dev));
         }
@@ -349,6 +352,7 @@ static int walk(const struct roots *roots, struct facts *facts, const struct nod
 
         _cleanup_closedir_ DIR *directory = opendir(folder);
         if (!directory || fstat(dirfd(directory), &st) < 0)
+                /* No test is quick enough to remove a folder just now. */
                 return errno == ENOENT ? 0 : facts_add_error(facts, NULL, folder, errno);
         /* Other file systems (shm, mqueue, pts) hold no device links. */
         if (st.st_dev != file_system)
@@ -362,7 +366,7 @@ static int walk(const struct roots *roots, struct facts *facts, const struct nod
                 path = text_format("%s/%s", folder, entry->d_name);
                 if (!path)
                         return -ENOMEM;
-                /* What is gone is no link any more. */
+                /* What is gone is no link any more; nor is a test as quick. */
                 if (lstat(path, &st) < 0)
                         r = errno == ENOENT ? 0 : facts_add_error(facts, NULL, path, errno);
                 else if (S_ISLNK(st.st_mode))

@@ -87,6 +87,9 @@ static int list(const char *program, const char *path) {
         while (waitpid(pid, &status, 0) < 0)
                 if (errno != EINTR)
                         return -errno;
+        /* Where posix_spawn() cannot tell, 127 is that it was not found. */
+        if (r >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127)
+                return -ENOENT;
         if (r >= 0 && !(WIFEXITED(status) && WEXITSTATUS(status) == 0))
                 return -EIO;
         return r;

@@ -66,9 +66,10 @@ static int names_take_device(struct names *names, struct device *device) {
         return r;
 }
 
+/* Of a unit that has a type, as all have that unit_is_of() knows. */
 static bool is_mount_unit(const char *unit) {
         const char *type = strrchr(unit, '.');
-        return type && (strcmp(type, ".mount") == 0 || strcmp(type, ".automount") == 0);
+        return strcmp(type, ".mount") == 0 || strcmp(type, ".automount") == 0;
 }
 
 static int add_unit(const struct names *names, const char *unit) {

@@ -15,6 +15,7 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <systemd/sd-bus.h>
+#include <unistd.h>
 
 #include "status-faults.h"
 
@@ -62,6 +63,8 @@ WRAP(FILE *, fdopen, (int fd, const char *m), (fd, m), ENOMEM, NULL)
 WRAP(ssize_t, getline, (char **l, size_t *n, FILE *f), (l, n, f), EIO, -1)
 WRAP(DIR *, opendir, (const char *p), (p), EACCES, NULL)
 WRAP(struct dirent64 *, readdir64, (DIR *d), (d), EIO, NULL)
+WRAP(int, access, (const char *p, int m), (p, m), EACCES, -1)
+WRAP(ssize_t, readlink, (const char *p, char *b, size_t n), (p, b, n), EIO, -1)
 WRAP(int, stat64, (const char *p, struct stat64 *st), (p, st), EIO, -1)
 WRAP(int, lstat64, (const char *p, struct stat64 *st), (p, st), EIO, -1)
 WRAP(int, fstat64, (int fd, struct stat64 *st), (fd, st), EIO, -1)

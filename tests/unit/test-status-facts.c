@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -133,6 +135,24 @@ START_TEST(links__own_standard_input) {
         read_all();
         ck_assert_uint_eq(count_facts(disk, FACT_LINK, NULL), 0);
         ck_assert_int_eq(end(), STATE_INERT);
+}
+END_TEST
+
+/* Needs the right to mount. */
+START_TEST(links__other_file_system) {
+        begin();
+        guest_folder(&guest, "dev/shm");
+        char *shm;
+        ck_assert_int_ge(asprintf(&shm, "%s/shm", guest.dev), 0);
+        if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+            mount("shm", shm, "tmpfs", 0, NULL) == 0) {
+                guest_link(&guest, "dev/shm/x", "../vdb");
+                read_all();
+                ck_assert_uint_eq(count_facts(disk, FACT_LINK, NULL), 0);
+                ck_assert_int_eq(umount(shm), 0);
+        }
+        free(shm);
+        end();
 }
 END_TEST
 
@@ -389,6 +409,15 @@ static void make_leaking(void) {
         guest_write(&guest, "proc/swaps", "/dev/vdb partition 1 0 -2\n");
         guest_write(&guest, "proc/cmdline", "baseimage_udev=off");
         disk->recorded = false;
+        strcpy(partition->facts[2].text, "SYSTEMD_READY=1");
+}
+
+/* One where much is missing. */
+static void make_unreadable(void) {
+        guest_remove(&guest, "proc/self/mountinfo");
+        guest_remove(&guest, "proc/cmdline");
+        guest_remove(&guest, "dev");
+        guest_write(&guest, "sys/fs/btrfs/1234/devices", "%s", "");
 }
 
 /* Whatever fails, in whichever guest, the answer is not "inert". */
@@ -402,6 +431,10 @@ START_TEST(faults__each_call_fails) {
                 begin();
                 if (_i == 1)
                         make_leaking();
+                if (_i == 2)
+                        make_unreadable();
+                if (_i == 3)
+                        guest_remove(&guest, "sys/class/block/vdb1");
                 fault_arm(NULL, ++nth);
                 int r = facts_read(&guest.roots, &facts);
                 if (r == 0)
@@ -465,6 +498,7 @@ int main(void) {
                 { "links__chain", links__chain, 0 },
                 { "links__own", links__own, 0 },
                 { "links__own_standard_input", links__own_standard_input, 0 },
+                { "links__other_file_system", links__other_file_system, 0 },
                 { "links__no_node", links__no_node, 0 },
                 { "holders__named", holders__named, 0 },
                 { "btrfs__member", btrfs__member, 0 },
@@ -481,7 +515,7 @@ int main(void) {
                 { "gone__never_inert", gone__never_inert, 0 },
                 { "gone__before_reading", gone__before_reading, 0 },
                 { "narrow__table", narrow__table, N(narrow) },
-                { "faults__each_call_fails", faults__each_call_fails, 2 },
+                { "faults__each_call_fails", faults__each_call_fails, 4 },
                 { "faults__narrow", faults__narrow, 2 },
                 { "faults__add_device", faults__add_device, 0 },
                 { "narrow__to_all", narrow__to_all, 0 },

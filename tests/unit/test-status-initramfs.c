@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,7 @@ static const struct {
         { NULL, "echo " RULE, "initrd.img-", "", _FACT_KINDS, NULL },
         { "[ -e \"$1\" ] && echo " RULE, NULL, "initrd.img-", "", _FACT_KINDS, NULL },
         { "echo noise >&2; read x || echo " RULE, NULL, "initrd.img-", "", _FACT_KINDS, NULL },
+        { "exit 127", "echo " RULE, "initrd.img-", "", _FACT_KINDS, NULL },
         { "echo bin", "echo " RULE, "initrd.img-", "", FACT_INITRAMFS, NULL },
         { ":", NULL, "initrd.img-", "", FACT_INITRAMFS, NULL },
         { "echo " RULE ".orig", NULL, "initrd.img-", "", FACT_INITRAMFS, NULL },
@@ -104,12 +106,27 @@ START_TEST(look__no_devices_no_program) {
 }
 END_TEST
 
+/* Someone else took the program's exit status. */
+START_TEST(look__no_child) {
+        const char *text;
+
+        begin("initrd.img-", "");
+        add_program("lsinitramfs", "echo " RULE);
+        signal(SIGCHLD, SIG_IGN);
+        ck_assert_int_eq(initramfs_look(&guest.roots, &facts), 0);
+        signal(SIGCHLD, SIG_DFL);
+        ck_assert_uint_eq(count_facts(&facts.devices[0], FACT_ERROR, &text), 1);
+        ck_assert_str_eq(text, "initramfs: No child processes");
+        end();
+}
+END_TEST
+
 START_TEST(look__each_call_fails) {
         const char *failed;
         unsigned nth = 0;
 
         do {
-                begin("initramfs-", ".img");
+                begin("initrd.img-", "");
                 add_program("lsinitrd", _i == 0 ? "echo " RULE : "echo bin");
                 fault_arm(NULL, ++nth);
                 int r = initramfs_look(&guest.roots, &facts);
@@ -130,6 +147,7 @@ int main(void) {
         const struct test_case tests[] = {
                 { "look__table", look__table, N(cases) },
                 { "look__no_devices_no_program", look__no_devices_no_program, 0 },
+                { "look__no_child", look__no_child, 0 },
                 { "look__each_call_fails", look__each_call_fails, 2 },
         };
         return run_tests("status-initramfs", tests, N(tests));

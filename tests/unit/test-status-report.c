@@ -180,6 +180,37 @@ START_TEST(table__long_name) {
 }
 END_TEST
 
+/* One advice for two kinds: both name it. */
+START_TEST(table__same_remedy) {
+        inert_devices(&facts);
+        free(facts.devices[0].facts[2].text);
+        facts.devices[0].facts[2].text = strdup("SYSTEMD_READY=1");
+        ck_assert_int_eq(facts_add(&facts.devices[0], FACT_PROPERTY, "ID_FS_TYPE=ext4"), 0);
+        ck_assert_int_eq(facts_add(&facts.devices[0], FACT_PROPERTY, "ID_FS_UUID=1"), 0);
+        judge();
+        ck_assert_int_eq(print(to_table), 0);
+        ck_assert_ptr_nonnull(strstr(output, "\nWhat to do:\n  missing    install "));
+        ck_assert_ptr_nonnull(strstr(output, "\n  property   install "));
+        ck_assert_ptr_null(strstr(strstr(output, "\n  property   install ") + 1, "\n  property"));
+        free(output);
+        done();
+}
+END_TEST
+
+/* Not that the kernel had such a name. */
+START_TEST(export__odd_name) {
+        struct device *device;
+
+        facts = (struct facts) { 0 };
+        ck_assert_int_eq(facts_add_device(&facts, "vd-b", "vd-b", "/sys", 0, &device), 0);
+        judge();
+        ck_assert_int_eq(print(to_export), 0);
+        ck_assert_ptr_nonnull(strstr(output, "\nBASEIMAGE_VD_B_STATE="));
+        free(output);
+        done();
+}
+END_TEST
+
 START_TEST(export__none) {
         facts = (struct facts) { 0 };
         judge();
@@ -293,6 +324,7 @@ START_TEST(journal__failed) {
         judge();
         journal_error = -EMSGSIZE;
         ck_assert_int_eq(print(to_journal), -EMSGSIZE);
+        journal_error = 0;
         free(output);
         done();
 }
@@ -356,6 +388,8 @@ int main(void) {
                 { "table__leaking", table__leaking, 0 },
                 { "table__coloured", table__coloured, 0 },
                 { "table__long_name", table__long_name, 0 },
+                { "table__same_remedy", table__same_remedy, 0 },
+                { "export__odd_name", export__odd_name, 0 },
                 { "export__none", export__none, 0 },
                 { "export__leaking", export__leaking, 0 },
                 { "json__none", json__none, 0 },
