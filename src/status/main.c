@@ -129,6 +129,7 @@ static int gather(const struct arguments *arguments, struct facts *facts, const 
         if ((r = facts_find(facts)) < 0 ||
             (r = facts_narrow(&roots, facts, arguments->devices, arguments->n_devices, ret_unknown)) < 0)
                 return r;
+        /* Out of memory in both; the whole program's test has no manager to ask. */
         if ((r = facts_read(&roots, facts)) < 0 || (r = manager_ask(facts)) < 0)
                 return r;
         if (arguments->initramfs && (r = initramfs_look(&roots, facts)) < 0)

@@ -131,8 +131,9 @@ static int judge_contract(const struct device *device, struct verdict *verdict) 
 
 /* What someone found inside.  An empty value is none: see systemd 247 and 252. */
 static bool is_leaked_property(const char *text) {
-        return (startswith(text, "ID_FS_") || startswith(text, "ID_PART_")) &&
-               text[strcspn(text, "=") + 1] != '\0';
+        const char *value = strchr(text, '=');
+
+        return value && value[1] != '\0' && (startswith(text, "ID_FS_") || startswith(text, "ID_PART_"));
 }
 
 static bool is_own_name(const char *name, const struct device *device) {

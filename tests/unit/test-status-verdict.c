@@ -52,6 +52,7 @@ static const struct {
         { FACT_PROPERTY, "ID_PART_ENTRY_UUID=1234", STATE_LEAKING, "property", "" },
         { FACT_PROPERTY, "ID_PART_TABLE_TYPE=gpt", STATE_LEAKING, "property", "" },
         { FACT_PROPERTY, "ID_FS_UUID=", STATE_INERT, NULL, NULL },
+        { FACT_PROPERTY, "ID_FS_UUID", STATE_INERT, NULL, NULL },
         { FACT_PROPERTY, "ID_PATH=pci-0000:00:05.0", STATE_INERT, NULL, NULL },
         { FACT_PROPERTY, "PARTNAME=root", STATE_INERT, NULL, NULL },
         { FACT_LINK, "/dev/baseimage-part1", STATE_INERT, NULL, NULL },
