@@ -37,7 +37,7 @@ void facts_done(struct facts *facts) {
         for (size_t i = 0; i < facts->n_devices; i++)
                 device_done(&facts->devices[i]);
         free(facts->devices);
-        *facts = (struct facts) { 0 };
+        *facts = (struct facts){ 0 };
 }
 
 /* Takes the text, also on failure. */
@@ -51,7 +51,7 @@ static int take_fact(struct device *device, enum fact_kind kind, char *text) {
                 return -ENOMEM;
         }
         device->facts = grown;
-        grown[device->n_facts++] = (struct fact) { .kind = kind, .text = text };
+        grown[device->n_facts++] = (struct fact){ .kind = kind, .text = text };
         return 0;
 }
 
@@ -86,7 +86,7 @@ int facts_add_device(struct facts *facts, const char *name, const char *disk, co
 
         /* In the list from the start, so that facts_done() frees what there is. */
         struct device *device = &grown[facts->n_devices++];
-        *device = (struct device) {
+        *device = (struct device){
                 .name = strdup(name),
                 .disk = strdup(disk),
                 .node = text_format("/dev/%s", name),
@@ -186,8 +186,7 @@ static int find_disk(struct facts *facts, struct udev *udev, struct udev_list_en
         const char *name = strrchr(syspath, '/') + 1;
         int r;
 
-        _cleanup_(udev_device_unrefp) struct udev_device *disk =
-                udev_device_new_from_syspath(udev, syspath);
+        _cleanup_(udev_device_unrefp) struct udev_device *disk = udev_device_new_from_syspath(udev, syspath);
         if (!disk)
                 return find_device(facts, syspath, name, NULL);
 
@@ -264,7 +263,7 @@ static int read_attributes(const struct roots *roots, struct facts *facts, struc
         if (!path)
                 return -ENOMEM;
         int r = read_line(path, &ro);
-        if (r < 0)
+        if (!ro)
                 return facts_add_error(facts, device, "ro", r);
         device->read_only = strcmp(ro, "0") != 0;
         return 0;
@@ -316,10 +315,10 @@ static int read_node(const struct roots *roots, struct facts *facts, struct devi
         path = text_format("%s/%s", roots->dev, device->name);
         if (!path)
                 return -ENOMEM;
-        *ret = (struct node) { 0 };
+        *ret = (struct node){ 0 };
         if (stat(path, &st) < 0)
                 return facts_add_error(facts, device, "node", errno);
-        *ret = (struct node) { .st_dev = st.st_dev, .st_ino = st.st_ino };
+        *ret = (struct node){ .st_dev = st.st_dev, .st_ino = st.st_ino };
         return 0;
 }
 
@@ -579,8 +578,7 @@ static bool is_named(const struct device *device, const struct roots *roots, con
 }
 
 /* Marks in keep what the name stands for.  -ENODEV: nothing. */
-static int mark_named(const struct roots *roots, const struct facts *facts, const char *name,
-                      bool keep[]) {
+static int mark_named(const struct roots *roots, const struct facts *facts, const char *name, bool keep[]) {
         _cleanup_free_ char *path = NULL, *real = NULL;
         int r = -ENODEV;
 

@@ -10,8 +10,6 @@
 #include "text.h"
 #include "util.h"
 
-extern char **environ;
-
 /* Where Debian keeps it, and where dracut does elsewhere. */
 static int find_initramfs(const struct roots *roots, char **ret) {
         static const char *const names[][2] = { { "initrd.img-", "" }, { "initramfs-", ".img" } };
@@ -20,8 +18,7 @@ static int find_initramfs(const struct roots *roots, char **ret) {
         if (uname(&kernel) < 0)
                 return -errno;
         for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-                char *path = text_format("%s/%s%s%s", roots->boot, names[i][0], kernel.release,
-                                         names[i][1]);
+                char *path = text_format("%s/%s%s%s", roots->boot, names[i][0], kernel.release, names[i][1]);
                 if (!path)
                         return -ENOMEM;
                 if (access(path, F_OK) == 0) {
@@ -49,6 +46,29 @@ static int spawn(const char *program, const char *argument, int output, pid_t *r
         return -r;
 }
 
+/* Like spawn(), with a stream to read what the program says. */
+static int spawn_to_read(const char *program, const char *argument, pid_t *ret_pid, FILE **ret) {
+        _cleanup_fclose_ FILE *listing = NULL;
+        _cleanup_close_ int output = -1;
+        int ends[2];
+
+        if (pipe2(ends, O_CLOEXEC) < 0)
+                return -errno;
+        output = ends[1];
+        listing = fdopen(ends[0], "r");
+        if (!listing) {
+                int r = -errno;
+                close(ends[0]);
+                return r;
+        }
+        int r = spawn(program, argument, output, ret_pid);
+        if (r < 0)
+                return r;
+        *ret = listing;
+        listing = NULL;
+        return 0;
+}
+
 /* Returns 1 if a line names the rule, 0 if none does. */
 static int read_listing(FILE *listing) {
         _cleanup_free_ char *line = NULL;
@@ -61,38 +81,26 @@ static int read_listing(FILE *listing) {
         return feof(listing) ? found : -errno;
 }
 
-/* Returns what read_listing() does, or -EIO when the program failed. */
+/* Returns what read_listing() does, -ENOENT where there is no such program, or
+ * -EIO when it failed. */
 static int list(const char *program, const char *path) {
         _cleanup_fclose_ FILE *listing = NULL;
-        _cleanup_close_ int output = -1;
-        int status, r, ends[2];
-        pid_t pid;
+        int status = 0;
+        pid_t pid = -1;
 
-        if (pipe2(ends, O_CLOEXEC) < 0)
-                return -errno;
-        output = ends[1];
-        listing = fdopen(ends[0], "r");
-        if (!listing) {
-                r = -errno;
-                close(ends[0]);
-                return r;
-        }
-        r = spawn(program, path, output, &pid);
+        int r = spawn_to_read(program, path, &pid, &listing);
         if (r < 0)
                 return r;
-        close(output);
-        output = -1;
-
         r = read_listing(listing);
         while (waitpid(pid, &status, 0) < 0)
                 if (errno != EINTR)
                         return -errno;
+        if (r < 0)
+                return r;
         /* Where posix_spawn() cannot tell, 127 is that it was not found. */
-        if (r >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127)
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
                 return -ENOENT;
-        if (r >= 0 && !(WIFEXITED(status) && WEXITSTATUS(status) == 0))
-                return -EIO;
-        return r;
+        return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? r : -EIO;
 }
 
 static int add_to_disks(struct facts *facts, const char *path, int error) {

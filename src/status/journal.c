@@ -33,7 +33,7 @@ static int fields_take(struct fields *fields, char *text) {
                 return -ENOMEM;
         }
         fields->fields = grown;
-        grown[fields->n++] = (struct iovec) { .iov_base = text, .iov_len = strlen(text) };
+        grown[fields->n++] = (struct iovec){ .iov_base = text, .iov_len = strlen(text) };
         return 0;
 }
 
@@ -64,9 +64,9 @@ static int take_finding(struct fields *fields, const struct finding *finding) {
 
         if (!evidence)
                 return -ENOMEM;
-        return fields_take(fields, text_format("BASEIMAGE_FINDING=%s: %s %s %s", finding->device->node,
-                                               severity_to_string(finding->severity), finding->kind,
-                                               evidence));
+        return fields_take(fields,
+                           text_format("BASEIMAGE_FINDING=%s: %s %s %s", finding->device->node,
+                                       severity_to_string(finding->severity), finding->kind, evidence));
 }
 
 static int write_disk(const struct verdict *verdict, const char *disk) {

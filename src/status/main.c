@@ -75,7 +75,7 @@ static int parse_argv(int argc, char *argv[], struct arguments *ret) {
         int c;
 
         while ((c = getopt_long(argc, argv, "qhV", options, NULL)) >= 0) {
-                enum output output = c == 'q' ? OUTPUT_QUIET : (enum output) (c - OUTPUT);
+                enum output output = c == 'q' ? OUTPUT_QUIET : (enum output)(c - OUTPUT);
 
                 if (c == 'h') {
                         fputs(usage, stdout);

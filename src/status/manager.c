@@ -39,8 +39,7 @@ static int names_take(struct names *names, char *text, struct device *device, bo
                 return -ENOMEM;
         }
         names->names = grown;
-        grown[names->n++] =
-                (struct name) { .text = text, .device = device, .mount_point = mount_point };
+        grown[names->n++] = (struct name){ .text = text, .device = device, .mount_point = mount_point };
         return 0;
 }
 
@@ -54,8 +53,8 @@ static int names_take_device(struct names *names, struct device *device) {
         if (r < 0)
                 return r;
         /* lvm2-pvscan@252:17.service */
-        r = names_take(names, text_format("%u:%u", major(device->devnum), minor(device->devnum)),
-                       device, false);
+        r = names_take(names, text_format("%u:%u", major(device->devnum), minor(device->devnum)), device,
+                       false);
         for (size_t i = 0; r >= 0 && i < device->n_facts; i++) {
                 enum fact_kind kind = device->facts[i].kind;
 
@@ -121,8 +120,8 @@ static int list_units(sd_bus *bus, sd_bus_message **ret) {
         int r;
 
         r = sd_bus_message_new_method_call(bus, &call, "org.freedesktop.systemd1",
-                                           "/org/freedesktop/systemd1",
-                                           "org.freedesktop.systemd1.Manager", "ListUnitsFiltered");
+                                           "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
+                                           "ListUnitsFiltered");
         if (r < 0)
                 return r;
         r = sd_bus_message_append(call, "as", 4, "active", "activating", "deactivating", "reloading");

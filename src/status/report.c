@@ -187,8 +187,7 @@ int report_json(FILE *out, const struct facts *facts, const struct verdict *verd
         _cleanup_(json_object_putp) json_object *object = json_object_new_object();
         _cleanup_(json_object_putp) json_object *devices = json_object_new_array();
 
-        if (!object || !devices ||
-            json_set_string(object, "state", state_to_string(verdict->state)) < 0 ||
+        if (!object || !devices || json_set_string(object, "state", state_to_string(verdict->state)) < 0 ||
             json_set(object, "systemd", json_object_new_boolean(facts->systemd)) < 0)
                 return -ENOMEM;
         for (size_t i = 0; i < facts->n_devices; i++)

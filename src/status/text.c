@@ -120,26 +120,26 @@ static int parse_unsigned(const char *text, char stop, const char **ret_end, uns
 
 /* 36 35 98:0 /root /mount/point rw,noatime shared:1 - ext4 /dev/vda1 rw */
 int mountinfo_parse(char *line, struct mount *ret) {
-        enum { MAJOR_MINOR = 2, POINT = 4, OPTIONAL = 6 };
-        const char *number = NULL;
-        char *field, *point = NULL;
+        enum { NUMBER = 2, POINT = 4, FIELDS = 6 };
+        char *fields[FIELDS], *optional;
         unsigned major, minor;
         int r;
 
         line[strcspn(line, "\n")] = '\0';
-        for (int i = 0; (field = strsep(&line, " ")); i++)
-                if (i == MAJOR_MINOR)
-                        number = field;
-                else if (i == POINT)
-                        point = field;
-                else if (i >= OPTIONAL && strcmp(field, "-") == 0)
-                        break;
-
+        for (int i = 0; i < FIELDS; i++) {
+                fields[i] = strsep(&line, " ");
+                if (!fields[i])
+                        return -EINVAL;
+        }
+        do
+                optional = strsep(&line, " ");
+        while (optional && strcmp(optional, "-") != 0);
         (void) strsep(&line, " "); /* the type */
         char *source = strsep(&line, " ");
         if (!source)
                 return -EINVAL;
 
+        const char *number = fields[NUMBER];
         r = parse_unsigned(number, ':', &number, &major);
         if (r < 0)
                 return r;
@@ -147,9 +147,9 @@ int mountinfo_parse(char *line, struct mount *ret) {
         if (r < 0)
                 return r;
 
-        unescape_octal(point);
+        unescape_octal(fields[POINT]);
         unescape_octal(source);
-        *ret = (struct mount) { .major = major, .minor = minor, .point = point, .source = source };
+        *ret = (struct mount){ .major = major, .minor = minor, .point = fields[POINT], .source = source };
         return 0;
 }
 

@@ -42,7 +42,8 @@ static const struct {
                              SEVERITY_LEAK },
         [FACT_OPT_OUT] = { "opt-out", "boot without this option to have the disk left alone",
                            SEVERITY_NOTE },
-        [FACT_ERROR] = { "error", "run baseimage-status again, as root; detach and attach the disk if it stays",
+        [FACT_ERROR] = { "error",
+                         "run baseimage-status again, as root; detach and attach the disk if it stays",
                          SEVERITY_UNKNOWN },
 };
 
@@ -75,7 +76,7 @@ void verdict_done(struct verdict *verdict) {
         for (size_t i = 0; i < verdict->n_findings; i++)
                 free(verdict->findings[i].evidence);
         free(verdict->findings);
-        *verdict = (struct verdict) { 0 };
+        *verdict = (struct verdict){ 0 };
 }
 
 /* Takes the evidence, also on failure. */
@@ -97,8 +98,7 @@ static const char *property(const struct device *device, const char *key, size_t
         for (size_t i = 0; i < device->n_facts; i++) {
                 const struct fact *fact = &device->facts[i];
 
-                if (fact->kind == FACT_PROPERTY && strncmp(fact->text, key, n) == 0 &&
-                    fact->text[n] == '=')
+                if (fact->kind == FACT_PROPERTY && strncmp(fact->text, key, n) == 0 && fact->text[n] == '=')
                         return fact->text + n + 1;
         }
         return "";
@@ -116,13 +116,13 @@ static int judge_contract(const struct device *device, struct verdict *verdict) 
                 const char *value = property(device, line, key);
                 if (*wanted == '"' || (strlen(value) == n && memcmp(value, wanted, n) == 0))
                         continue;
-                int r = take_finding(verdict, (struct finding) {
-                        .severity = SEVERITY_LEAK,
-                        .device = device,
-                        .kind = "missing",
-                        .evidence = text_format("%.*s", (int) all, line),
-                        .remedy = remedy_rule,
-                });
+                int r = take_finding(verdict, (struct finding){
+                                                      .severity = SEVERITY_LEAK,
+                                                      .device = device,
+                                                      .kind = "missing",
+                                                      .evidence = text_format("%.*s", (int) all, line),
+                                                      .remedy = remedy_rule,
+                                              });
                 if (r < 0)
                         return r;
         }
@@ -169,25 +169,25 @@ static int judge_fact(const struct device *device, const struct fact *fact, stru
                 return 0;
         if (fact->kind == FACT_MOUNT && strcmp(fact->text, "/") == 0)
                 remedy = remedy_root;
-        return take_finding(verdict, (struct finding) {
-                .severity = kinds[fact->kind].severity,
-                .device = device,
-                .kind = kinds[fact->kind].name,
-                .evidence = strdup(fact->text),
-                .remedy = remedy,
-        });
+        return take_finding(verdict, (struct finding){
+                                             .severity = kinds[fact->kind].severity,
+                                             .device = device,
+                                             .kind = kinds[fact->kind].name,
+                                             .evidence = strdup(fact->text),
+                                             .remedy = remedy,
+                                     });
 }
 
 static int judge_access(const struct device *device, struct verdict *verdict) {
         if (device->read_only || device->doubtful)
                 return 0;
-        return take_finding(verdict, (struct finding) {
-                .severity = SEVERITY_NOTE,
-                .device = device,
-                .kind = "access",
-                .evidence = strdup("writable"),
-                .remedy = remedy_writable,
-        });
+        return take_finding(verdict, (struct finding){
+                                             .severity = SEVERITY_NOTE,
+                                             .device = device,
+                                             .kind = "access",
+                                             .evidence = strdup("writable"),
+                                             .remedy = remedy_writable,
+                                     });
 }
 
 static int judge_device(const struct device *device, struct verdict *verdict) {

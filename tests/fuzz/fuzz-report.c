@@ -14,10 +14,12 @@ static void add_facts(struct facts *facts, char *text) {
         struct device *device;
         char *line;
 
-        require(facts_add_device(facts, "vdb1", "vdb", "/sys/block/vdb/vdb1", makedev(252, 17), &device) == 0);
+        require(facts_add_device(facts, "vdb1", "vdb", "/sys/block/vdb/vdb1", makedev(252, 17), &device) ==
+                0);
         while ((line = strsep(&text, "\n")))
                 if (line[0] != '\0')
-                        require(facts_add(device, (unsigned char) line[0] % _FACT_KINDS, "%s", line + 1) == 0);
+                        require(facts_add(device, (unsigned char) line[0] % _FACT_KINDS, "%s", line + 1) ==
+                                0);
 }
 
 static char *print(int format, const struct facts *facts, const struct verdict *verdict) {
@@ -26,9 +28,9 @@ static char *print(int format, const struct facts *facts, const struct verdict *
 
         FILE *out = open_memstream(&text, &size);
         require(out);
-        require((format == 0       ? report_table(out, facts, verdict, false)
-                         : format == 1 ? report_export(out, facts, verdict)
-                                       : report_json(out, facts, verdict)) == 0);
+        require((format == 0   ? report_table(out, facts, verdict, false)
+                 : format == 1 ? report_export(out, facts, verdict)
+                               : report_json(out, facts, verdict)) == 0);
         require(fclose(out) == 0 && strlen(text) == size);
         for (size_t i = 0; i < size; i++)
                 require(text[i] == '\n' || (text[i] >= ' ' && text[i] <= '~'));

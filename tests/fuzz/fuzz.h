@@ -9,10 +9,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What must be true of every input. */
-#define require(condition)                                                                               \
-        do {                                                                                             \
-                if (!(condition))                                                                        \
-                        abort();                                                                         \
+#define require(condition)                                                                                  \
+        do {                                                                                                \
+                if (!(condition))                                                                           \
+                        abort();                                                                            \
         } while (0)
 
 /* The input as a string of just its size, so that a step beyond it is seen. */

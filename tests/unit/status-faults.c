@@ -42,15 +42,15 @@ static bool fault(const char *name) {
 }
 
 /* Fails as its manual says: with value, and errno set. */
-#define WRAP(type, name, parameters, arguments, error, value)                                             \
-        type __real_##name parameters;                                                                     \
-        type __wrap_##name parameters;                                                                     \
-        type __wrap_##name parameters {                                                                    \
-                if (fault(#name)) {                                                                        \
-                        errno = error;                                                                     \
-                        return value;                                                                      \
-                }                                                                                          \
-                return __real_##name arguments;                                                            \
+#define WRAP(type, name, parameters, arguments, error, value)                                               \
+        type __real_##name parameters;                                                                      \
+        type __wrap_##name parameters;                                                                      \
+        type __wrap_##name parameters {                                                                     \
+                if (fault(#name)) {                                                                         \
+                        errno = error;                                                                      \
+                        return value;                                                                       \
+                }                                                                                           \
+                return __real_##name arguments;                                                             \
         }
 
 WRAP(void *, malloc, (size_t n), (n), ENOMEM, NULL)
@@ -62,14 +62,14 @@ WRAP(FILE *, fopen64, (const char *p, const char *m), (p, m), EACCES, NULL)
 WRAP(FILE *, fdopen, (int fd, const char *m), (fd, m), ENOMEM, NULL)
 WRAP(ssize_t, getline, (char **l, size_t *n, FILE *f), (l, n, f), EIO, -1)
 WRAP(DIR *, opendir, (const char *p), (p), EACCES, NULL)
-WRAP(struct dirent64 *, readdir64, (DIR *d), (d), EIO, NULL)
+WRAP(struct dirent64 *, readdir64, (DIR * d), (d), EIO, NULL)
 WRAP(int, access, (const char *p, int m), (p, m), EACCES, -1)
 WRAP(ssize_t, readlink, (const char *p, char *b, size_t n), (p, b, n), EIO, -1)
 WRAP(int, stat64, (const char *p, struct stat64 *st), (p, st), EIO, -1)
 WRAP(int, lstat64, (const char *p, struct stat64 *st), (p, st), EIO, -1)
 WRAP(int, fstat64, (int fd, struct stat64 *st), (fd, st), EIO, -1)
 WRAP(int, pipe2, (int *ends, int flags), (ends, flags), EMFILE, -1)
-WRAP(int, uname, (struct utsname *u), (u), EFAULT, -1)
+WRAP(int, uname, (struct utsname * u), (u), EFAULT, -1)
 WRAP(pid_t, waitpid, (pid_t p, int *s, int o), (p, s, o), EINTR, -1)
 WRAP(int, posix_spawn_file_actions_init, (posix_spawn_file_actions_t * a), (a), 0, ENOMEM)
 WRAP(int, posix_spawn_file_actions_addopen,
@@ -82,8 +82,10 @@ WRAP(struct udev_enumerate *, udev_enumerate_new, (struct udev * u), (u), ENOMEM
 WRAP(int, udev_enumerate_add_match_subsystem, (struct udev_enumerate * e, const char *s), (e, s), 0, -ENOMEM)
 WRAP(int, udev_enumerate_add_match_sysname, (struct udev_enumerate * e, const char *s), (e, s), 0, -ENOMEM)
 WRAP(int, udev_enumerate_scan_devices, (struct udev_enumerate * e), (e), 0, -ENOMEM)
-WRAP(struct udev_device *, udev_device_new_from_syspath, (struct udev * u, const char *s), (u, s), ENODEV, NULL)
-WRAP(const char *, udev_device_get_sysattr_value, (struct udev_device * d, const char *a), (d, a), EACCES, NULL)
+WRAP(struct udev_device *, udev_device_new_from_syspath, (struct udev * u, const char *s), (u, s), ENODEV,
+     NULL)
+WRAP(const char *, udev_device_get_sysattr_value, (struct udev_device * d, const char *a), (d, a), EACCES,
+     NULL)
 
 WRAP(json_object *, json_object_new_object, (void), (), ENOMEM, NULL)
 WRAP(json_object *, json_object_new_array, (void), (), ENOMEM, NULL)
@@ -100,7 +102,8 @@ WRAP(int, sd_bus_message_new_method_call,
      (bus, m, d, p, i, n), 0, -ENOMEM)
 WRAP(int, sd_bus_call, (sd_bus * bus, sd_bus_message *m, uint64_t t, sd_bus_error *e, sd_bus_message **r),
      (bus, m, t, e, r), 0, -ETIMEDOUT)
-WRAP(int, sd_bus_message_enter_container, (sd_bus_message * m, char t, const char *c), (m, t, c), 0, -EBADMSG)
+WRAP(int, sd_bus_message_enter_container, (sd_bus_message * m, char t, const char *c), (m, t, c), 0,
+     -EBADMSG)
 WRAP(int, sd_bus_message_exit_container, (sd_bus_message * m), (m), 0, -EBADMSG)
 WRAP(int, sd_bus_message_skip, (sd_bus_message * m, const char *t), (m, t), 0, -EBADMSG)
 

@@ -53,7 +53,7 @@ void guest_write(const struct guest *guest, const char *path, const char *format
         FILE *file = fopen(full, "w");
         ck_assert_ptr_nonnull(file);
         va_start(ap, format);
-        vfprintf(file, format, ap);
+        vfprintf(file, format, ap); // NOLINT(clang-analyzer-valist.Uninitialized): it is
         va_end(ap);
         ck_assert_int_eq(fclose(file), 0);
         free(full);
@@ -95,7 +95,7 @@ void guest_new(struct guest *guest) {
         ck_assert_ptr_nonnull(mkdtemp(template));
         guest->root = realpath(template, NULL);
         ck_assert_ptr_nonnull(guest->root);
-        guest->roots = (struct roots) {
+        guest->roots = (struct roots){
                 .sys = guest->sys = join(guest->root, "sys"),
                 .dev = guest->dev = join(guest->root, "dev"),
                 .proc = guest->proc = join(guest->root, "proc"),
@@ -138,12 +138,14 @@ static void add_contract(struct device *device) {
 void inert_devices(struct facts *facts) {
         struct device *device;
 
-        *facts = (struct facts) { .systemd = true };
+        *facts = (struct facts){ .systemd = true };
         ck_assert_int_eq(facts_add_device(facts, "vdb", "vdb", "/sys/devices/pci0/block/vdb",
-                                          makedev(252, 16), &device), 0);
+                                          makedev(252, 16), &device),
+                         0);
         add_contract(device);
         ck_assert_int_eq(facts_add_device(facts, "vdb1", "vdb", "/sys/devices/pci0/block/vdb/vdb1",
-                                          makedev(252, 17), &device), 0);
+                                          makedev(252, 17), &device),
+                         0);
         add_contract(device);
 }
 

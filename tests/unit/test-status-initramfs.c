@@ -135,7 +135,8 @@ START_TEST(look__each_call_fails) {
                         /* An interrupted waitpid() is tried again. */
                         bool told = !failed || strcmp(failed, "waitpid") == 0;
                         ck_assert_uint_eq(count_facts(&facts.devices[0], FACT_ERROR, NULL), !told);
-                        ck_assert_uint_eq(count_facts(&facts.devices[0], FACT_INITRAMFS, NULL), told && _i == 1);
+                        ck_assert_uint_eq(count_facts(&facts.devices[0], FACT_INITRAMFS, NULL),
+                                          told && _i == 1);
                 } else
                         ck_assert_ptr_nonnull(failed);
                 end();

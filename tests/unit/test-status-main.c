@@ -54,9 +54,11 @@ int __wrap_sd_journal_sendv(const struct iovec *fields, int n) {
 /* Numbers that no driver has, so that nothing of the real machine fits. */
 static char *add(const char *name, const char *parent, const char *serial, const char *inert) {
         const char *attributes[] = { "ro", "1\n", serial ? "serial" : NULL, serial, NULL };
-        const char *properties[] = { "DEVTYPE", parent ? "partition" : "disk", "DEVNAME", name, "MAJOR", "4000",
-                                     "MINOR", strchr(name, '1') ? "17" : "16", "SYSTEMD_READY", inert,
-                                     "SYSTEMD_IGNORE", "1", NULL };
+        const char *properties[] = {
+                "DEVTYPE", parent ? "partition" : "disk",   "DEVNAME",       name,  "MAJOR",          "4000",
+                "MINOR",   strchr(name, '1') ? "17" : "16", "SYSTEMD_READY", inert, "SYSTEMD_IGNORE", "1",
+                NULL
+        };
         const char *root = umockdev_testbed_get_root_dir(testbed);
         char *holders, *path, *syspath;
 
@@ -91,7 +93,8 @@ static void begin(void) {
         g_free(add("vda", NULL, "ROOT", "1"));
         g_free(add("vdx", NULL, NULL, "1"));
         g_free(add("sda", NULL, "BASEIMAGE", "1"));
-        g_free(umockdev_testbed_add_device(testbed, "block", "vdq", NULL, "serial", "BASEIMAGE", NULL, NULL));
+        g_free(umockdev_testbed_add_device(testbed, "block", "vdq", NULL, "serial", "BASEIMAGE", NULL,
+                                           NULL));
 }
 
 static void add_base_image(const char *serial, const char *inert) {
@@ -167,14 +170,20 @@ static const struct {
         { { "--version" }, 0, "baseimage-status 1.0\n", "" },
         { { "-V" }, 0, "baseimage-status 1.0\n", "" },
         { { "--nonsense" }, 2, "", "baseimage-status: unrecognized option '--nonsense'\nTry " },
-        { { "--json", "--export" }, 2, "", "baseimage-status: only one of --export, --json, --quiet and --journal\nTry " },
+        { { "--json", "--export" },
+          2,
+          "",
+          "baseimage-status: only one of --export, --json, --quiet and --journal\nTry " },
         { { "--quiet", "--json" }, 2, "", "baseimage-status: only one of " },
         { { "--json", "--json" }, 3, "{\n  \"state\": \"none\",\n", "" },
         { { "--export" }, 3, "BASEIMAGE_STATE=none\n", "" },
         { { "--quiet" }, 3, "", "" },
         { { "-q", "--initramfs" }, 3, "", "" },
         { { "--journal" }, 3, "", "" },
-        { { "vda" }, 2, "", "baseimage-status: vda: neither a vd* disk with the serial BASEIMAGE nor a partition" },
+        { { "vda" },
+          2,
+          "",
+          "baseimage-status: vda: neither a vd* disk with the serial BASEIMAGE nor a partition" },
         { { "--", "--a\nb%s" }, 2, "", "baseimage-status: --a\\x0ab\\x25s: neither " },
         { { "-q", "/dev/sda" }, 2, "", "baseimage-status: /dev/sda: neither " },
 };
@@ -183,7 +192,8 @@ static void assert_begins(const char *text, const char *beginning) {
         if (*beginning == '\0')
                 ck_assert_str_eq(text, "");
         else
-                ck_assert_msg(strncmp(text, beginning, strlen(beginning)) == 0, "'%s' is not '%s'", text, beginning);
+                ck_assert_msg(strncmp(text, beginning, strlen(beginning)) == 0, "'%s' is not '%s'", text,
+                              beginning);
 }
 
 START_TEST(usage__table) {
@@ -218,15 +228,9 @@ static const struct {
         const char *serial;
         int status;
 } serials[] = {
-        { "BASEIMAGE", STATE_INERT },
-        { "BASEIMAGE\n", STATE_INERT },
-        { "BASEIMAGE   ", STATE_INERT },
-        { "BASEIMAGE2", STATE_NONE },
-        { " BASEIMAGE", STATE_NONE },
-        { "BASEIMAG", STATE_NONE },
-        { "baseimage", STATE_NONE },
-        { "BASEIMAGE x", STATE_NONE },
-        { "", STATE_NONE },
+        { "BASEIMAGE", STATE_INERT }, { "BASEIMAGE\n", STATE_INERT }, { "BASEIMAGE   ", STATE_INERT },
+        { "BASEIMAGE2", STATE_NONE }, { " BASEIMAGE", STATE_NONE },   { "BASEIMAG", STATE_NONE },
+        { "baseimage", STATE_NONE },  { "BASEIMAGE x", STATE_NONE },  { "", STATE_NONE },
 };
 
 START_TEST(serial__table) {
@@ -243,7 +247,7 @@ END_TEST
 
 START_TEST(leaking__named) {
         const char *const all[] = { "--export", NULL, NULL }, *const disk[] = { "--export", "vdb", NULL },
-                   *const partition[] = { "--export", "/dev/vdb1", NULL };
+                          *const partition[] = { "--export", "/dev/vdb1", NULL };
         const char *const *const arguments[] = { all, disk, partition };
         struct run run;
 
@@ -252,8 +256,8 @@ START_TEST(leaking__named) {
         call(arguments[_i], NULL, &run);
         ck_assert_int_eq(run.status, STATE_LEAKING);
         ck_assert_ptr_nonnull(strstr(run.out, "\nBASEIMAGE_VDB1_FINDING_0=leak:missing:SYSTEMD_READY=0\n"));
-        ck_assert_ptr_nonnull(strstr(run.out, _i == 2 ? "\nBASEIMAGE_DEVICES=vdb1\n"
-                                                      : "\nBASEIMAGE_DEVICES=vdb,vdb1\n"));
+        ck_assert_ptr_nonnull(
+                strstr(run.out, _i == 2 ? "\nBASEIMAGE_DEVICES=vdb1\n" : "\nBASEIMAGE_DEVICES=vdb,vdb1\n"));
         end();
 }
 END_TEST
@@ -307,8 +311,8 @@ static const struct {
         const char *term, *no_color;
         bool coloured;
 } colours[] = {
-        { true, "linux", NULL, true },  { true, "linux", "", true },  { false, "linux", NULL, false },
-        { true, "dumb", NULL, false },  { true, NULL, NULL, false },  { true, "linux", "1", false },
+        { true, "linux", NULL, true }, { true, "linux", "", true }, { false, "linux", NULL, false },
+        { true, "dumb", NULL, false }, { true, NULL, NULL, false }, { true, "linux", "1", false },
         { true, "linux", "0", false },
 };
 
@@ -387,7 +391,8 @@ START_TEST(faults__each_call_fails) {
         do {
                 fault_nth++;
                 call(arguments, NULL, &run);
-                ck_assert_msg(!run.faulted || run.status == STATE_UNKNOWN || (_i >= 4 && run.status == STATE_LEAKING),
+                ck_assert_msg(!run.faulted || run.status == STATE_UNKNOWN ||
+                                      (_i >= 4 && run.status == STATE_LEAKING),
                               "call %u: %d", fault_nth, run.status);
         } while (run.faulted);
         ck_assert_uint_gt(fault_nth, 50);

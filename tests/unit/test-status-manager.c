@@ -35,8 +35,8 @@ static int answer(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         sd_bus_message_new_method_return(call, &reply);
         sd_bus_message_open_container(reply, 'a', "(ssssssouso)");
         for (; *units; units++)
-                sd_bus_message_append(reply, "(ssssssouso)", *units, "A unit", "loaded", "active", "running", "",
-                                      "/org/freedesktop/systemd1/unit/x", 0, "", "/");
+                sd_bus_message_append(reply, "(ssssssouso)", *units, "A unit", "loaded", "active", "running",
+                                      "", "/org/freedesktop/systemd1/unit/x", 0, "", "/");
         sd_bus_message_close_container(reply);
         int r = sd_bus_send(NULL, reply, NULL);
         sd_bus_message_unref(reply);
@@ -69,8 +69,8 @@ static void serve(int fd, const sd_bus_vtable *vtable, const char *const *units)
         sd_id128_randomize(&id);
         if (sd_bus_new(&bus) < 0 || sd_bus_set_fd(bus, fd, fd) < 0 || sd_bus_set_server(bus, 1, id) < 0 ||
             sd_bus_set_anonymous(bus, 1) < 0 || sd_bus_set_trusted(bus, 1) < 0 ||
-            sd_bus_add_object_vtable(bus, NULL, "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
-                                     vtable, (void *) units) < 0 ||
+            sd_bus_add_object_vtable(bus, NULL, "/org/freedesktop/systemd1",
+                                     "org.freedesktop.systemd1.Manager", vtable, (void *) units) < 0 ||
             sd_bus_start(bus) < 0)
                 _exit(1);
         while ((r = sd_bus_process(bus, NULL)) >= 0)
@@ -212,9 +212,10 @@ START_TEST(ask_bus__each_call_fails) {
                 int r = manager_ask_bus(bus, &facts);
                 const char *failed = fault_disarm();
                 if (r == 0)
-                        ck_assert_int_eq(judge(), failed && count_facts(&facts.devices[0], FACT_UNIT, NULL) == 0
-                                                          ? STATE_UNKNOWN
-                                                          : STATE_LEAKING);
+                        ck_assert_int_eq(judge(),
+                                         failed && count_facts(&facts.devices[0], FACT_UNIT, NULL) == 0
+                                                 ? STATE_UNKNOWN
+                                                 : STATE_LEAKING);
                 else
                         ck_assert_ptr_nonnull(failed);
                 end(bus);
@@ -257,7 +258,7 @@ START_TEST(ask__not_running_under_systemd) {
 END_TEST
 
 START_TEST(ask__no_devices_no_question) {
-        facts = (struct facts) { 0 };
+        facts = (struct facts){ 0 };
         booted = 1;
         ck_assert_int_eq(manager_ask(&facts), 0);
         ck_assert(facts.systemd);

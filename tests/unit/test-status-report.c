@@ -94,14 +94,14 @@ static void make_leaking(void) {
         judge();
 }
 
-#define LINK_REMEDY                                                                                      \
-        "as for a property; else find who makes it: grep -r SYMLINK /etc/udev/rules.d /run/udev/rules.d " \
+#define LINK_REMEDY                                                                                         \
+        "as for a property; else find who makes it: grep -r SYMLINK /etc/udev/rules.d /run/udev/rules.d "   \
         "/usr/lib/udev/rules.d"
 #define SWAP_REMEDY "swapoff it, and see that /etc/fstab does not name it"
 #define ERROR_REMEDY "run baseimage-status again, as root; detach and attach the disk if it stays"
 
 START_TEST(table__none) {
-        facts = (struct facts) { .systemd = _i };
+        facts = (struct facts){ .systemd = _i };
         judge();
         assert_printed(to_table, "No base image attached.\n");
         done();
@@ -123,15 +123,17 @@ START_TEST(table__writable_without_systemd) {
         facts.systemd = false;
         facts.devices[0].read_only = false;
         judge();
-        assert_printed(to_table, "DEVICE     STATE    ACCESS\n"
-                                 "/dev/vdb   inert    writable\n"
-                                 "  note     access     writable\n"
-                                 "/dev/vdb1  inert    read-only\n"
-                                 "\n"
-                                 "What to do:\n"
-                                 "  access     attach it read-only, so that nothing in the guest can change the image\n"
-                                 "\n"
-                                 "No units to look at: not running under systemd.\n");
+        assert_printed(
+                to_table,
+                "DEVICE     STATE    ACCESS\n"
+                "/dev/vdb   inert    writable\n"
+                "  note     access     writable\n"
+                "/dev/vdb1  inert    read-only\n"
+                "\n"
+                "What to do:\n"
+                "  access     attach it read-only, so that nothing in the guest can change the image\n"
+                "\n"
+                "No units to look at: not running under systemd.\n");
         done();
 }
 END_TEST
@@ -170,7 +172,7 @@ END_TEST
 START_TEST(table__long_name) {
         struct device *device;
 
-        facts = (struct facts) { .systemd = true };
+        facts = (struct facts){ .systemd = true };
         ck_assert_int_eq(facts_add_device(&facts, "vdabcdefgh123", "vdabcdefgh", "/sys", 0, &device), 0);
         device->read_only = true;
         judge();
@@ -201,7 +203,7 @@ END_TEST
 START_TEST(export__odd_name) {
         struct device *device;
 
-        facts = (struct facts) { 0 };
+        facts = (struct facts){ 0 };
         ck_assert_int_eq(facts_add_device(&facts, "vd-b", "vd-b", "/sys", 0, &device), 0);
         judge();
         ck_assert_int_eq(print(to_export), 0);
@@ -212,7 +214,7 @@ START_TEST(export__odd_name) {
 END_TEST
 
 START_TEST(export__none) {
-        facts = (struct facts) { 0 };
+        facts = (struct facts){ 0 };
         judge();
         assert_printed(to_export, "BASEIMAGE_STATE=none\nBASEIMAGE_SYSTEMD=0\nBASEIMAGE_DEVICES=\n");
         done();
@@ -242,7 +244,7 @@ START_TEST(export__leaking) {
 END_TEST
 
 START_TEST(json__none) {
-        facts = (struct facts) { 0 };
+        facts = (struct facts){ 0 };
         judge();
         ck_assert_int_eq(print(to_json), 0);
         json_object *object = json_tokener_parse(output);
@@ -266,10 +268,11 @@ START_TEST(json__leaking) {
         ck_assert_str_eq(json_object_get_string(value), "/dev/vdb1");
         ck_assert(json_object_object_get_ex(device, "findings", &findings));
         ck_assert_uint_eq(json_object_array_length(findings), 3);
-        ck_assert_str_eq(json_object_to_json_string_ext(json_object_array_get_idx(findings, 1),
-                                                        JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
-                         "{\"severity\":\"leak\",\"kind\":\"link\",\"evidence\":\"/dev/c\\\\x0ad\","
-                         "\"remedy\":\"" LINK_REMEDY "\"}");
+        ck_assert_str_eq(
+                json_object_to_json_string_ext(json_object_array_get_idx(findings, 1),
+                                               JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
+                "{\"severity\":\"leak\",\"kind\":\"link\",\"evidence\":\"/dev/c\\\\x0ad\","
+                "\"remedy\":\"" LINK_REMEDY "\"}");
         json_object_put(object);
         free(output);
         done();
@@ -277,7 +280,7 @@ START_TEST(json__leaking) {
 END_TEST
 
 START_TEST(journal__none) {
-        facts = (struct facts) { 0 };
+        facts = (struct facts){ 0 };
         judge();
         assert_printed(to_journal, "");
         done();
@@ -366,7 +369,8 @@ START_TEST(hostile__every_byte) {
         ck_assert_int_eq(print(reports[_i]), 0);
         ck_assert_ptr_nonnull(strstr(output, _i == 2 ? "\\\\x0a" : "\\x0a"));
         for (size_t i = 0; i < output_size; i++)
-                ck_assert_msg(output[i] == '\n' || (output[i] >= ' ' && output[i] <= '~'), "byte %d", output[i]);
+                ck_assert_msg(output[i] == '\n' || (output[i] >= ' ' && output[i] <= '~'), "byte %d",
+                              output[i]);
         ck_assert_ptr_null(strchr(output, '%'));
         ck_assert_ptr_null(strchr(output, '`'));
         if (_i == 2) {

@@ -24,7 +24,9 @@ static const struct {
         { "\"'`$(rm)", "\\x22\\x27\\x60\\x24(rm)", true },
         { "\"'`$(rm)", "\\x22\\x27\\x60\\x24\\x28rm\\x29", false },
         { "a\\x20b", "a\\x5cx20b", true },
-        { "Gr\xc3\xb6\xc3\x9f" "e", "Gr\\xc3\\xb6\\xc3\\x9fe", true },
+        { "Gr\xc3\xb6\xc3\x9f"
+          "e",
+          "Gr\\xc3\\xb6\\xc3\\x9fe", true },
         { "\x7f\x80\xff", "\\x7f\\x80\\xff", true },
         { "{}<>|&;*?!~^@#+", "\\x7b\\x7d\\x3c\\x3e\\x7c\\x26\\x3b\\x2a\\x3f\\x21\\x7e\\x5e@#+", true },
 };
@@ -42,7 +44,7 @@ START_TEST(escape__four_kib) {
         memset(text, '\n', sizeof(text) - 1);
         text[sizeof(text) - 1] = '\0';
         char *escaped = text_escape(text, true);
-        ck_assert_uint_eq(strlen(escaped), 4 * 4096);
+        ck_assert_uint_eq(strlen(escaped), 4UL * 4096);
         free(escaped);
 }
 END_TEST
@@ -191,7 +193,8 @@ static const struct {
 } listings[] = {
         { "usr/lib/udev/rules.d/59-baseimage.rules\n", true },
         { "etc/udev/rules.d/59-baseimage.rules", true },
-        { "-rw-r--r--   1 root     root         3000 Jan  1  1970 usr/lib/udev/rules.d/59-baseimage.rules\n", true },
+        { "-rw-r--r--   1 root     root         3000 Jan  1  1970 usr/lib/udev/rules.d/59-baseimage.rules\n",
+          true },
         { "usr/lib/udev/rules.d/59-baseimage.rules.dpkg-new\n", false },
         { "usr/lib/udev/rules.d/159-baseimage.rules\n", false },
         { "59-baseimage.rules\n", false },

@@ -20,7 +20,7 @@ static void done(void) {
 }
 
 START_TEST(none__no_devices) {
-        facts = (struct facts) { 0 };
+        facts = (struct facts){ 0 };
         judge();
         ck_assert_int_eq(verdict.state, STATE_NONE);
         ck_assert_uint_eq(verdict.n_findings, 0);
@@ -114,12 +114,9 @@ static void set_property(struct device *device, const char *from, const char *to
 
 /* The contract broken in one property. */
 static const char *const broken[][2] = {
-        { "SYSTEMD_READY=0", "SYSTEMD_READY=1" },
-        { "SYSTEMD_READY=0", "SYSTEMD_READY=00" },
-        { "SYSTEMD_READY=0", "SYSTEMD_READY=" },
-        { "SYSTEMD_READY=0", "SYSTEMD_READY_NOT=0" },
-        { "SYSTEMD_READY=0", "OTHER=0" },
-        { "SYSTEMD_IGNORE=1", "SYSTEMD_IGNORE=0" },
+        { "SYSTEMD_READY=0", "SYSTEMD_READY=1" }, { "SYSTEMD_READY=0", "SYSTEMD_READY=00" },
+        { "SYSTEMD_READY=0", "SYSTEMD_READY=" },  { "SYSTEMD_READY=0", "SYSTEMD_READY_NOT=0" },
+        { "SYSTEMD_READY=0", "OTHER=0" },         { "SYSTEMD_IGNORE=1", "SYSTEMD_IGNORE=0" },
 };
 
 START_TEST(missing__table) {
