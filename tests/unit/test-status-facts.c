@@ -452,7 +452,7 @@ START_TEST(faults__each_call_fails) {
                 verdict_done(&verdict);
                 end();
         } while (failed);
-        ck_assert_uint_gt(nth, 30);
+        ck_assert_uint_gt(nth, 20);
 }
 END_TEST
 

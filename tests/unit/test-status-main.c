@@ -395,7 +395,7 @@ START_TEST(faults__each_call_fails) {
                                       (_i >= 4 && run.status == STATE_LEAKING),
                               "call %u: %d", fault_nth, run.status);
         } while (run.faulted);
-        ck_assert_uint_gt(fault_nth, 50);
+        ck_assert_uint_gt(fault_nth, 20);
         end();
 }
 END_TEST
