@@ -34,6 +34,11 @@ static char *escape_byte(char *end, char c) {
         return end;
 }
 
+/* True for \xNN. */
+static bool is_escape(const char *text) {
+        return text[0] == '\\' && text[1] == 'x' && strspn(text + 2, "0123456789abcdef") >= 2;
+}
+
 char *text_escape(const char *text, bool spaces) {
         const char *plain = spaces ? ALPHANUMERIC "#+-.:=@_/, ()" : ALPHANUMERIC "#+-.:=@_/,";
         char *escaped = malloc(strlen(text) * 4 + 1);
@@ -42,7 +47,8 @@ char *text_escape(const char *text, bool spaces) {
 
         char *end = escaped;
         for (; *text; text++)
-                if (strchr(plain, *text))
+                /* What udev or systemd has escaped is fit, and better known so. */
+                if (strchr(plain, *text) || is_escape(text))
                         *end++ = *text;
                 else
                         end = escape_byte(end, *text);

@@ -17,8 +17,9 @@ struct mount {
 __attribute__((format(printf, 1, 2))) char *text_format(const char *format, ...);
 
 /* Makes a foreign name fit for terminals, logs, JSON, shells and udev: what is
- * not a letter, a digit or one of #+-.:=@_/, becomes \xNN.  With spaces, blanks
- * and parentheses stay, for texts made to be read. */
+ * not a letter, a digit or one of #+-.:=@_/, becomes \xNN, and what is \xNN
+ * already stays.  With spaces, blanks and parentheses stay as well, for texts
+ * made to be read. */
 char *text_escape(const char *text, bool spaces);
 
 /* As systemd-escape --path: the name that systemd's units give to a path. */

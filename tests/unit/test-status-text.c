@@ -23,7 +23,12 @@ static const struct {
         { "100%s", "100\\x25s", true },
         { "\"'`$(rm)", "\\x22\\x27\\x60\\x24(rm)", true },
         { "\"'`$(rm)", "\\x22\\x27\\x60\\x24\\x28rm\\x29", false },
-        { "a\\x20b", "a\\x5cx20b", true },
+        { "a\\x20b", "a\\x20b", false },
+        { "\\\\x2d", "\\x5c\\x2d", true },
+        { "a\\x2", "a\\x5cx2", true },
+        { "a\\x2g", "a\\x5cx2g", true },
+        { "a\\n", "a\\x5cn", true },
+        { "a\\", "a\\x5c", true },
         { "Gr\xc3\xb6\xc3\x9f"
           "e",
           "Gr\\xc3\\xb6\\xc3\\x9fe", true },
