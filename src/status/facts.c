@@ -144,24 +144,29 @@ static int find_device(struct facts *facts, const char *syspath, const char *dis
         return find_properties(device, udev_device);
 }
 
-/* Like find_device(), for each partition of the disk. */
-static int find_partitions(struct facts *facts, struct udev *udev, struct udev_list_entry *all,
-                           const char *disk_syspath, const char *disk) {
-        struct udev_list_entry *entry;
+/* Like find_device(), for each partition of the disk: the folders in its own
+ * that begin with its name. */
+static int find_partitions(struct facts *facts, struct udev *udev, const char *syspath, const char *disk) {
+        struct dirent *entry;
 
-        udev_list_entry_foreach(entry, all) {
-                const char *syspath = udev_list_entry_get_name(entry);
-                const char *name = startswith(syspath, disk_syspath);
-                if (!name || name[0] != '/')
+        _cleanup_closedir_ DIR *directory = opendir(syspath);
+        if (!directory)
+                return facts_add_error(facts, NULL, "partitions", errno);
+        while ((errno = 0, entry = readdir(directory))) {
+                _cleanup_(udev_device_unrefp) struct udev_device *partition = NULL;
+                _cleanup_free_ char *path = NULL;
+
+                if (!startswith(entry->d_name, disk))
                         continue;
-
-                _cleanup_(udev_device_unrefp) struct udev_device *partition =
-                        udev_device_new_from_syspath(udev, syspath);
-                int r = find_device(facts, syspath, disk, partition);
+                path = text_format("%s/%s", syspath, entry->d_name);
+                if (!path)
+                        return -ENOMEM;
+                partition = udev_device_new_from_syspath(udev, path);
+                int r = find_device(facts, path, disk, partition);
                 if (r < 0)
                         return r;
         }
-        return 0;
+        return errno != 0 ? facts_add_error(facts, NULL, "partitions", errno) : 0;
 }
 
 /* Returns 1 if it is a base image, 0 if not, and a negative errno if that
@@ -181,8 +186,7 @@ static int is_base_image(struct udev_device *disk) {
         return blanks && blanks[strspn(blanks, " \t\n\r")] == '\0';
 }
 
-static int find_disk(struct facts *facts, struct udev *udev, struct udev_list_entry *all,
-                     const char *syspath) {
+static int find_disk(struct facts *facts, struct udev *udev, const char *syspath) {
         const char *name = strrchr(syspath, '/') + 1;
         int r;
 
@@ -200,7 +204,7 @@ static int find_disk(struct facts *facts, struct udev *udev, struct udev_list_en
         r = find_device(facts, syspath, name, disk);
         if (r < 0)
                 return r;
-        return find_partitions(facts, udev, all, syspath, name);
+        return find_partitions(facts, udev, syspath, name);
 }
 
 int facts_find(struct facts *facts) {
@@ -210,27 +214,22 @@ int facts_find(struct facts *facts) {
         _cleanup_(udev_unrefp) struct udev *udev = udev_new();
         if (!udev)
                 return -errno;
-        _cleanup_(udev_enumerate_unrefp) struct udev_enumerate *all = udev_enumerate_new(udev);
-        if (!all)
+        _cleanup_(udev_enumerate_unrefp) struct udev_enumerate *disks = udev_enumerate_new(udev);
+        if (!disks)
                 return -errno;
-        r = udev_enumerate_add_match_subsystem(all, "block");
+        r = udev_enumerate_add_match_subsystem(disks, "block");
         if (r < 0)
                 return r;
-        r = udev_enumerate_add_match_sysname(all, "vd*");
+        /* libudev takes its time over each device: have it look at disks alone. */
+        r = udev_enumerate_add_match_sysname(disks, "vd*[!0-9]");
         if (r < 0)
                 return r;
-        r = udev_enumerate_scan_devices(all);
+        r = udev_enumerate_scan_devices(disks);
         if (r < 0)
                 return r;
 
-        udev_list_entry_foreach(entry, udev_enumerate_get_list_entry(all)) {
-                const char *syspath = udev_list_entry_get_name(entry);
-                const char *name = strstr(syspath, "/block/");
-
-                /* A partition is .../block/vdb/vdb1. */
-                if (!name || strchr(name + strlen("/block/"), '/'))
-                        continue;
-                r = find_disk(facts, udev, udev_enumerate_get_list_entry(all), syspath);
+        udev_list_entry_foreach(entry, udev_enumerate_get_list_entry(disks)) {
+                r = find_disk(facts, udev, udev_list_entry_get_name(entry));
                 if (r < 0)
                         return r;
         }

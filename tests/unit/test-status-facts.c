@@ -144,7 +144,7 @@ START_TEST(links__other_file_system) {
         guest_folder(&guest, "dev/shm");
         char *shm;
         ck_assert_int_ge(asprintf(&shm, "%s/shm", guest.dev), 0);
-        if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+        if (unshare(CLONE_NEWNS) == 0 && mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
             mount("shm", shm, "tmpfs", 0, NULL) == 0) {
                 guest_link(&guest, "dev/shm/x", "../vdb");
                 read_all();

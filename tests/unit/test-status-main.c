@@ -93,8 +93,6 @@ static void begin(void) {
         g_free(add("vda", NULL, "ROOT", "1"));
         g_free(add("vdx", NULL, NULL, "1"));
         g_free(add("sda", NULL, "BASEIMAGE", "1"));
-        g_free(umockdev_testbed_add_device(testbed, "block", "vdq", NULL, "serial", "BASEIMAGE", NULL,
-                                           NULL));
 }
 
 static void add_base_image(const char *serial, const char *inert) {
