@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "text.h"
+#include "util.h"
+
+#define ALPHANUMERIC "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+char *text_format(const char *format, ...) {
+        char *text;
+        va_list ap;
+
+        va_start(ap, format);
+        int r = vasprintf(&text, format, ap);
+        va_end(ap);
+        return r < 0 ? NULL : text;
+}
+
+/* Appends c as \xNN and returns the new end. */
+static char *escape_byte(char *end, char c) {
+        static const char hex[] = "0123456789abcdef";
+        unsigned char byte = (unsigned char) c;
+
+        *end++ = '\\';
+        *end++ = 'x';
+        *end++ = hex[byte >> 4];
+        *end++ = hex[byte & 15];
+        return end;
+}
+
+/* True for \xNN. */
+static bool is_escape(const char *text) {
+        return text[0] == '\\' && text[1] == 'x' && strspn(text + 2, "0123456789abcdef") >= 2;
+}
+
+char *text_escape(const char *text, bool spaces) {
+        const char *plain = spaces ? ALPHANUMERIC "#+-.:=@_/, ()" : ALPHANUMERIC "#+-.:=@_/,";
+        char *escaped = malloc(strlen(text) * 4 + 1);
+        if (!escaped)
+                return NULL;
+
+        char *end = escaped;
+        for (; *text; text++)
+                /* What udev or systemd has escaped is fit, and better known so. */
+                if (strchr(plain, *text) || is_escape(text))
+                        *end++ = *text;
+                else
+                        end = escape_byte(end, *text);
+        *end = '\0';
+        return escaped;
+}
+
+char *unit_escape_path(const char *path) {
+        char *escaped = malloc(strlen(path) * 4 + 2);
+        if (!escaped)
+                return NULL;
+
+        char *end = escaped;
+        for (;;) {
+                path += strspn(path, "/");
+                size_t n = strcspn(path, "/");
+                if (n == 0)
+                        break;
+                if (end != escaped)
+                        *end++ = '-';
+                for (; n > 0; n--, path++)
+                        /* A leading dot would hide the unit file. */
+                        if (strchr(ALPHANUMERIC ":_", *path) || (*path == '.' && end != escaped))
+                                *end++ = *path;
+                        else
+                                end = escape_byte(end, *path);
+        }
+        if (end == escaped)
+                *end++ = '-';
+        *end = '\0';
+        return escaped;
+}
+
+bool unit_is_of(const char *unit, const char *name) {
+        const char *type = strrchr(unit, '.');
+        if (!type)
+                return false;
+
+        size_t n = strlen(name);
+        if ((size_t) (type - unit) == n && memcmp(unit, name, n) == 0)
+                return true;
+
+        const char *at = strchr(unit, '@');
+        return at && at < type && (size_t) (type - at - 1) == n && memcmp(at + 1, name, n) == 0;
+}
+
+/* The kernel writes blanks and backslashes in names as \ooo. */
+static void unescape_octal(char *text) {
+        char *end = text;
+
+        for (; *text; text++) {
+                if (text[0] == '\\' && strspn(text + 1, "01234567") >= 3 && text[1] <= '3') {
+                        *end++ = (char) ((text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0'));
+                        text += 3;
+                } else
+                        *end++ = *text;
+        }
+        *end = '\0';
+}
+
+static int parse_unsigned(const char *text, char stop, const char **ret_end, unsigned *ret) {
+        char *end;
+
+        /* strtoul() would take blanks and signs. */
+        if (*text < '0' || *text > '9')
+                return -EINVAL;
+        errno = 0;
+        unsigned long n = strtoul(text, &end, 10);
+        if (errno != 0 || n > UINT_MAX || *end != stop)
+                return -EINVAL;
+        *ret_end = end + 1;
+        *ret = (unsigned) n;
+        return 0;
+}
+
+/* 36 35 98:0 /root /mount/point rw,noatime shared:1 - ext4 /dev/vda1 rw */
+int mountinfo_parse(char *line, struct mount *ret) {
+        enum { NUMBER = 2, POINT = 4, FIELDS = 6 };
+        char *fields[FIELDS], *optional;
+        unsigned major, minor;
+        int r;
+
+        line[strcspn(line, "\n")] = '\0';
+        for (int i = 0; i < FIELDS; i++) {
+                fields[i] = strsep(&line, " ");
+                if (!fields[i])
+                        return -EINVAL;
+        }
+        do
+                optional = strsep(&line, " ");
+        while (optional && strcmp(optional, "-") != 0);
+        (void) strsep(&line, " "); /* the type */
+        char *source = strsep(&line, " ");
+        if (!source)
+                return -EINVAL;
+
+        const char *number = fields[NUMBER];
+        r = parse_unsigned(number, ':', &number, &major);
+        if (r < 0)
+                return r;
+        r = parse_unsigned(number, '\0', &number, &minor);
+        if (r < 0)
+                return r;
+
+        unescape_octal(fields[POINT]);
+        unescape_octal(source);
+        *ret = (struct mount){ .major = major, .minor = minor, .point = fields[POINT], .source = source };
+        return 0;
+}
+
+/* /dev/vda2                               partition	999420	0	-2 */
+int swaps_parse(char *line, const char **ret_path) {
+        size_t n = strcspn(line, " \t\n");
+
+        /* Not the heading either. */
+        if (line[0] != '/' || line[n] == '\0')
+                return -EINVAL;
+        line[n] = '\0';
+        unescape_octal(line);
+        *ret_path = line;
+        return 0;
+}
+
+bool cmdline_opts_out(const char *cmdline) {
+        static const char option[] = BASEIMAGE_OPT_OUT "=off";
+
+        for (;;) {
+                cmdline += strspn(cmdline, " \t\n");
+                size_t n = strcspn(cmdline, " \t\n");
+                if (n == 0)
+                        return false;
+                if (n == strlen(option) && memcmp(cmdline, option, n) == 0)
+                        return true;
+                cmdline += n;
+        }
+}
+
+bool listing_names_rule(const char *line) {
+        static const char rule[] = "/" BASEIMAGE_RULE_NAME;
+        size_t n = strcspn(line, "\n");
+
+        return n >= strlen(rule) && memcmp(line + n - strlen(rule), rule, strlen(rule)) == 0;
+}

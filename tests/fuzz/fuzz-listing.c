@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+#include "fuzz.h"
+#include "text.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        char *line = fuzz_string(data, size);
+
+        if (listing_names_rule(line))
+                require(strstr(line, "/" BASEIMAGE_RULE_NAME));
+        free(line);
+        return 0;
+}
