@@ -36,21 +36,27 @@ def pytest_runtest_logreport(report):
         print(f"\n{report.nodeid} failed:\n{report.longreprtext[-3000:]}", flush=True)
 
 
-@pytest.fixture(scope="session")
-def deb():
-    """The package under test."""
+def built(package):
+    """A package under test."""
     directory = os.environ.get("BASEIMAGE_DEBS")
     if not directory:
         pytest.fail("BASEIMAGE_DEBS does not name the directory of the built packages: use tests/run")
-    path, = Path(directory).glob("baseimage-udev_*.deb")
+    path, = Path(directory).glob(f"{package}_*.deb")
     return path
+
+
+@pytest.fixture(scope="session")
+def deb():
+    return built("baseimage-udev")
 
 
 @pytest.fixture
 def make_disk(deb):
     def make(suite="bookworm", flavour="plain", layout="btrfs", package=True):
         try:
-            return layouts.disk(suite, flavour, layout, deb if package else None)
+            # The libraries of Debian 11 are too old for baseimage-status.
+            looks = (built("baseimage-status"),) if suite != "bullseye" else ()
+            return layouts.disk(suite, flavour, layout, looks + ((deb,) if package else ()))
         except images.Unavailable as reason:
             pytest.skip(str(reason))
     return make

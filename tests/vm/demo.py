@@ -29,16 +29,16 @@ def paint(text, code):
 class Side(threading.Thread):
     """One of the two guests: boots, looks, ends."""
 
-    def __init__(self, name, deb):
+    def __init__(self, name, debs):
         super().__init__(daemon=True)
-        self.name, self.deb = name, deb
+        self.name, self.debs = name, debs
         self.doing, self.rows, self.error = "waiting", {}, None
         self.guest = None
 
     def run(self):
         try:
             self.doing = "making its disk"
-            image = disk("bookworm", "plain", "btrfs", self.deb)
+            image = disk("bookworm", "plain", "btrfs", self.debs)
             path, = image.paths
             self.guest = Guest(f"demo-{self.name}", image.kernel, image.initrd,
                                f"root={image.roots['partuuid']} ro",
@@ -126,7 +126,7 @@ def show_table(sides):
 
 def main():
     deb, = Path(sys.argv[1]).glob("baseimage-udev_*.deb")
-    sides = [Side("without", None), Side("with", deb)]
+    sides = [Side("without", ()), Side("with", (deb,))]
     print("Booting a Debian 12 guest twice, its own image attached as a second disk.\n"
           "(The first time, its system is fetched and built: some minutes.)", flush=True)
     for side in sides:

@@ -2,7 +2,7 @@
 """Disk images of Debian guests, made on the host and cached outside the tree.
 
 A tree is what mmdebstrap made of a suite; a seed is a tree made bootable, with
-the deb in it or without; a disk is a seed put on a storage layout (layouts.py).
+debs in it or without; a disk is a seed put on a storage layout (layouts.py).
 Each is made once and found again by a hash of what it was made from.
 """
 
@@ -19,7 +19,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "base
 
 COMMON = (
     "systemd-sysv udev kmod mount dbus linux-image-cloud-amd64 "
-    "btrfs-progs e2fsprogs xfsprogs lvm2 mdadm bcache-tools zstd"
+    "btrfs-progs e2fsprogs xfsprogs lvm2 mdadm bcache-tools zstd libjson-c5"
 )
 # What a guest has beside COMMON: the initramfs generator first of all.
 FLAVOURS = {
@@ -125,25 +125,36 @@ def tree(suite, flavour):
     return path
 
 
-def seed(suite, flavour, deb):
-    """The directory of a bootable system; deb is what to install in it, or None."""
+def seed(suite, flavour, debs=()):
+    """The directory of a bootable system, with these .deb files installed in it."""
     archive = tree(suite, flavour)
-    content = deb.read_bytes() if deb else b""
-    key = digest(archive.name, hashlib.sha256(content).hexdigest(), Path(__file__).read_text())
-    path = CACHE / "seeds" / f"{suite}-{flavour}-{'with' if deb else 'without'}-{key}"
+    key = digest(archive.name, Path(__file__).read_text(),
+                 *(hashlib.sha256(deb.read_bytes()).hexdigest() for deb in debs))
+    path = CACHE / "seeds" / f"{suite}-{flavour}-{'with' if has_package(debs) else 'without'}-{key}"
     with made_once(path) as partial:
         if partial:
             partial.mkdir()
             run("tar", "-C", partial, "-xf", archive)
             configure(partial, flavour)
-            if deb:
-                shutil.copy(deb, partial / "tmp/package.deb")
-                chroot(partial, "dpkg", "--install", "/tmp/package.deb")
-            elif flavour.startswith("dracut"):
-                chroot(partial, "dracut", "--force", "--regenerate-all")
-            elif flavour == "crypt":
-                chroot(partial, "update-initramfs", "-u")
+            for deb in debs:
+                shutil.copy(deb, partial / "tmp")
+            if debs:
+                chroot(partial, "dpkg", "--install", *(f"/tmp/{deb.name}" for deb in debs))
+            if not has_package(debs):   # its installation makes the initramfs anew
+                remake_initramfs(partial, flavour)
     return path
+
+
+def remake_initramfs(directory, flavour):
+    """For what configure() changed in it."""
+    if flavour.startswith("dracut"):
+        chroot(directory, "dracut", "--force", "--regenerate-all")
+    elif flavour == "crypt":
+        chroot(directory, "update-initramfs", "-u")
+
+
+def has_package(debs):
+    return any(deb.name.startswith("baseimage-udev_") for deb in debs)
 
 
 def chroot(directory, *command):

@@ -112,6 +112,14 @@ def leaks_udev(guest, names):
     return found
 
 
+def status(guest):
+    """What baseimage-status says: its exit status and its lines; None without it."""
+    if guest.run("command -v baseimage-status || :") == "":
+        return None
+    output = guest.run("baseimage-status --export; echo $?", check=False)
+    return int(output.splitlines()[-1]), output
+
+
 def usable(guest, read=False):
     """Whether the base image has its names, and reads to its end if asked for."""
     for disk in base_disks(guest):

@@ -13,7 +13,7 @@ import tempfile
 import uuid
 from pathlib import Path
 
-from images import (CACHE, CRYPT_KEY, CRYPT_NAME, CRYPT_UUID, Disk, digest, locked,
+from images import (CACHE, CRYPT_KEY, CRYPT_NAME, CRYPT_UUID, Disk, digest, has_package, locked,
                     made_once, run, seed)
 
 SECTOR = 512
@@ -31,12 +31,12 @@ FSTAB = {"btrfs": "defaults 0 0", "ext4": "errors=remount-ro 0 1", "xfs": "defau
 AWKWARD = ["a blank", "sla/sh", "Größe ☃", "per%cent", "quo\"te", "back\\slash"]
 
 
-def disk(suite, flavour, root, deb):
+def disk(suite, flavour, root, debs=()):
     """Makes, or finds, the disk of a guest: root is a name of ROOTS."""
-    directory = seed(suite, flavour, deb)
+    directory = seed(suite, flavour, debs)
     make, sources = ROOTS[root]
     key = digest(directory.name, Path(__file__).read_text())
-    path = CACHE / "disks" / f"{suite}-{flavour}-{root}-{'with' if deb else 'without'}-{key}"
+    path = CACHE / "disks" / f"{suite}-{flavour}-{root}-{'with' if has_package(debs) else 'without'}-{key}"
     with made_once(path) as partial:
         if partial:
             partial.mkdir()

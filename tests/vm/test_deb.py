@@ -87,7 +87,7 @@ def chroot_of(deb, tmp_path):
 
 @pytest.fixture
 def plain(chroot_of):
-    return chroot_of(seed("bookworm", "plain", None))
+    return chroot_of(seed("bookworm", "plain"))
 
 
 INSTALL = "chroot $root dpkg --install /tmp/package.deb\n"
@@ -132,6 +132,6 @@ def test_chroot__boot_full(plain):
 @pytest.mark.parametrize("suite", ["bullseye", "bookworm", "trixie", "sid"])
 def test_chroot__helper_runs(suite, chroot_of):
     """One .deb for all: the helper runs, and udev of that release knows where it is."""
-    chroot = chroot_of(seed(suite, "plain", None))
+    chroot = chroot_of(seed(suite, "plain"))
     output = chroot.run(INSTALL + "chroot $root env ID_SERIAL=BASEIMAGE /usr/lib/udev/baseimage_id")
     assert output.endswith('ID_FS_UUID=""\nID_FS_TYPE=""\nSYSTEMD_READY=0\nSYSTEMD_IGNORE=1\n')

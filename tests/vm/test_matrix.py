@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Nothing in the guest acts on the base image, and without the package it does."""
 
+import re
+
 import pytest
 
 import cases
 from guest import BootFailed
-from inert import leaks, usable
+from inert import leaks, status, usable
 
 
 def test_inert(case, make_disk, boot, plug_base):
@@ -15,7 +17,18 @@ def test_inert(case, make_disk, boot, plug_base):
             plug_base(guest, disk)
         found = leaks(guest)
         assert not any(found.values()), found
+        said = status(guest)
+        assert said is None or said[0] == 0, said
         usable(guest, read=case in cases.FIRST)
+
+
+def check_status_names(found, exit_status, said):
+    """baseimage-status sees the leaks, too, and names each link and unit."""
+    assert exit_status == 1, said
+    for name in [line.split()[0] for line in found["links"] + found["units"]]:
+        # Its way with foreign names: other bytes as \\xNN, what is so already as it is.
+        escaped = re.sub(rb"[^A-Za-z0-9#+.:=@_/,\\-]", lambda byte: b"\\x%02x" % byte[0][0], name.encode()).decode()
+        assert f":{escaped}" in said, (name, said)
 
 
 @pytest.mark.parametrize("layout", cases.LAYOUTS)
@@ -28,6 +41,7 @@ def test_harm_without_package(layout, attached, make_disk, boot, plug_base, reco
             if attached == "plugged":
                 plug_base(guest, disk)
             found = leaks(guest)
+            check_status_names(found, *status(guest))
     except BootFailed as failure:
         assert attached != "plugged", "a guest without base image must boot"
         found = {"boot": [str(failure)]}

@@ -57,7 +57,7 @@ def test_unchanged(suite, make_disk, boot):
 def test_rule__verified(deb):
     """udevadm verify came with systemd 254: Debian 13 has it."""
     try:
-        directory = seed("trixie", "plain", deb)
+        directory = seed("trixie", "plain", (deb,))
     except Unavailable as reason:
         pytest.skip(str(reason))
     chroot(directory, "udevadm", "verify", "/usr/lib/udev/rules.d/59-baseimage.rules")
