@@ -48,6 +48,8 @@ class Guest:
         self.numbers = itertools.count()
         self.process = self.shell = self.qmp = None
         self.command = [
+            # A guest does not outlive its test, whatever ends that.
+            "setpriv", "--pdeathsig", "KILL",
             "qemu-system-x86_64", *accelerator(), "-machine", "pc", "-smp", "2", "-m", "1024",
             "-nodefaults", "-display", "none", "-no-reboot",
             "-kernel", str(kernel), "-initrd", str(initrd),
