@@ -23,11 +23,9 @@ static int write_all(int fd, const char *text) {
 
         while (left > 0) {
                 ssize_t n = write(fd, text, left);
-                if (n < 0) {
-                        if (errno == EINTR)
-                                continue;
+                /* No EINTR: there is no signal handler to return from. */
+                if (n < 0)
                         return -errno;
-                }
                 text += n;
                 left -= (size_t) n;
         }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The rule and the helper as they are installed, through this machine's udevadm.
+"""The rule and the helper as they are built, or installed, through this machine's udevadm.
 
 Each run has a mount namespace of its own, over a real virtio disk whose serial
 attribute is covered by a file: /run, /dev and /usr/lib/udev are its
@@ -13,7 +13,12 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = ["baseimage_id", "rules.d/59-baseimage.rules"]
+UDEV = Path("/usr/lib/udev")
+# The package's files below UDEV: as the environment names them, else as installed.
+PACKAGE = {
+    "baseimage_id": os.environ.get("HELPER", UDEV / "baseimage_id"),
+    "rules.d/59-baseimage.rules": os.environ.get("RULE", UDEV / "rules.d/59-baseimage.rules"),
+}
 CONTRACT = {"SYSTEMD_READY=0", "SYSTEMD_IGNORE=1"}
 
 # Words: the directory of the case, the sysfs path of the disk, that of the device,
@@ -55,27 +60,15 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="session")
-def installed(tmp_path_factory):
-    """The package's files: what "meson install" makes of the build directory that
-    BUILD names, else what is installed on this machine."""
-    if "BUILD" not in os.environ:
-        return Path("/")
-    target = tmp_path_factory.mktemp("installed")
-    subprocess.run(["meson", "install", "-C", os.environ["BUILD"], "--no-rebuild", "--destdir", target],
-                   check=True, stdout=subprocess.DEVNULL)
-    return target
-
-
 class Udev:
     """One namespace's worth of files, and the run in it."""
 
-    def __init__(self, directory, installed, disk, device):
+    def __init__(self, directory, disk, device):
         self.directory, self.disk, self.device = directory, disk, device
-        shutil.copytree("/usr/lib/udev", directory / "udev",
+        shutil.copytree(UDEV, directory / "udev",
                         ignore=shutil.ignore_patterns("hwdb*", *map(os.path.basename, PACKAGE)))
-        for name in PACKAGE:
-            shutil.copy(installed / "usr/lib/udev" / name, directory / "udev" / name)
+        for name, file in PACKAGE.items():
+            shutil.copy(file, directory / "udev" / name)
         (directory / "run").mkdir()
         (directory / "serial").write_text("BASEIMAGE")
         self.cmdline = "root=/dev/vda1 ro"
@@ -112,8 +105,8 @@ class Udev:
 
 
 @pytest.fixture(params=devices(), ids=lambda device: device[1].name)
-def udev(tmp_path, installed, request):
-    return Udev(tmp_path, installed, *request.param)
+def udev(tmp_path, request):
+    return Udev(tmp_path, *request.param)
 
 
 def without_package(udev, **options):
