@@ -44,8 +44,11 @@ def test_helper__segments(unpacked):
 
 
 def test_deb__reproducible(deb, tmp_path):
-    """The same to the bit from another path, at another time, in another locale."""
-    elsewhere = tmp_path / "a rather long name of a directory" / "source"
+    """The same to the bit from another path, at another time, in another locale.
+
+    No blank in the path: the flags of dpkg-buildflags do not stand one.
+    """
+    elsewhere = tmp_path / "a-rather-long-name-of-a-directory" / "source"
     names = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=SOURCE).split("\0")
     for name in filter(None, names):
         if (SOURCE / name).exists():
@@ -53,7 +56,7 @@ def test_deb__reproducible(deb, tmp_path):
             shutil.copy(SOURCE / name, elsewhere / name)
     run("dpkg-buildpackage", "-us", "-uc", "-b", cwd=elsewhere,
         env=os.environ | {"LC_ALL": "C", "TZ": "Pacific/Kiritimati", "HOME": "/nonexistent",
-                          "DEB_BUILD_OPTIONS": "parallel=1"})
+                          "DEB_BUILD_OPTIONS": "parallel=1 nocheck"})
     for package in deb.parent.glob("*.deb"):
         assert (elsewhere.parent / package.name).read_bytes() == package.read_bytes(), package.name
 
