@@ -71,6 +71,9 @@ ROOT_VALUES = ["uuid", "partuuid", "label", "partlabel", "mapper"]
 ALL = [case for case in map(Case._make, product(SUITES, GENERATORS, LAYOUTS, ATTACHED, ROOT_VALUES))
        if possible(case)]
 PAIRWISE = pairwise(ALL)
+# Without the package, there must be harm.
+CONTROLS = list(product(LAYOUTS, ATTACHED))
+ONE_CONTROL_EACH = [(layout, ATTACHED[number % 3]) for number, layout in enumerate(LAYOUTS)]
 CHOSEN = FIRST + [case for case in PAIRWISE if case not in FIRST]
 
 

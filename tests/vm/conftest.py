@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import os
 import subprocess
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,9 @@ def pytest_generate_tests(metafunc):
         chosen = cases.ALL if metafunc.config.getoption("all") else cases.CHOSEN
         # Cases of one image beside each other, so that it is still there.
         metafunc.parametrize("case", sorted(chosen), ids=str)
+    if "control" in metafunc.fixturenames:
+        every = metafunc.config.getoption("all")
+        metafunc.parametrize("control", cases.CONTROLS if every else cases.ONE_CONTROL_EACH, ids="-".join)
 
 
 def pytest_sessionstart(session):
@@ -45,6 +49,29 @@ def built(package):
     return path
 
 
+def pytest_terminal_summary(terminalreporter):
+    """The matrix as a table: how many guests of each kind were inert."""
+    cells = defaultdict(lambda: [0, 0])
+    for outcome in "passed", "failed", "skipped":
+        for report in terminalreporter.stats.get(outcome, []):
+            case = dict(report.user_properties).get("case")
+            if case and report.when == ("setup" if outcome == "skipped" else "call"):
+                suite, generator, layout = case[:3]
+                cell = cells[layout, f"{suite} {generator}"]
+                cell[0] += outcome == "passed"
+                cell[1] += outcome != "skipped"
+    columns = [f"{s} {g}" for s in cases.SUITES for g in cases.GENERATORS if (cases.LAYOUTS[0], f"{s} {g}") in cells]
+    if not columns:
+        return
+    terminalreporter.section("guests in which the base image was inert, of all that were booted")
+    for line in zip(*(column.split(" ") for column in columns)):
+        terminalreporter.write_line(f"{'':16}" + "".join(f"{word:>16}" for word in line))
+    for layout in cases.LAYOUTS:
+        row = [cells.get((layout, column), (0, 0)) for column in columns]
+        terminalreporter.write_line(f"{layout:16}" + "".join(
+            f"{f'{good}/{booted}' if booted else '-':>16}" for good, booted in row))
+
+
 @pytest.fixture(scope="session")
 def deb():
     return built("baseimage-udev")
@@ -65,12 +92,12 @@ def make_disk(deb):
 @pytest.fixture
 def boot(request):
     """Boots a disk with its own image attached "before" it, "after" it, or not at all."""
-    def start(disk, attached=None, root="uuid", append="", more=(), serial=None):
+    def start(disk, attached=None, root=None, append="", more=(), serial=None):
         own = [(path, serial, False) for path in disk.paths]
         base = [(path, SERIAL, True) for path in disk.paths]
         disks = {"before": base + own, "after": own + base}.get(attached, own) + list(more)
         name = request.node.name.replace("/", "-").removeprefix("test_")
-        return Guest(name, disk.kernel, disk.initrd, f"root={disk.roots[root]} ro {append}", disks, LOGS)
+        return Guest(name, disk.kernel, disk.initrd, f"root={disk.roots[root or next(iter(disk.roots))]} ro {append}", disks, LOGS)
     return start
 
 

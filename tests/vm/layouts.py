@@ -20,9 +20,10 @@ SECTOR = 512
 MIB = 1 << 20
 FS_SIZE = 768 * MIB
 FS_UUID = "2b6b4f3e-43c5-4d9f-9b0a-6a3c1d5e7f01"
-FS_LABEL = "guestroot"
+FS_LABEL = "guestroot"      # at most 12 characters, for xfs
 PART_UUID = "7d1f0c52-5be4-4a0c-8f0e-3b9a6c2d4e02"
 PART_LABEL = "guestpart"
+TABLE_UUID = "c4a90d6e-72b1-4f0d-a3c6-5e8f1b2d9a04"
 SWAP_UUID = "9e0c7a5d-1f43-4b60-8c39-2d5b7e6f8a03"
 VG = "guestvg"
 
@@ -95,7 +96,7 @@ def make_fs(directory, work, filesystem, *fstab):
     else:
         # mkfs.xfs of Debian 12 takes no directory.  Features that the oldest
         # guest kernel knows.
-        run("mkfs.xfs", "-q", "-m", f"uuid={FS_UUID},bigtime=0,inobtcount=0", "-L", FS_LABEL[:12], path)
+        run("mkfs.xfs", "-q", "-m", f"uuid={FS_UUID},bigtime=0,inobtcount=0", "-L", FS_LABEL, path)
         with loop(path) as device, mounted(device, work) as target:
             run("cp", "-a", f"{directory}/.", target)
     return path
@@ -105,7 +106,7 @@ def partitioned(path, *parts):
     """A GPT disk of (payload, size in bytes, name, UUID or None) partitions."""
     total = sum(size for _, size, _, _ in parts)
     sparse(path, total + 4 * MIB)
-    script, offset = ["label: gpt"], MIB
+    script, offset = ["label: gpt", f"label-id: {TABLE_UUID}"], MIB
     for _, size, name, guid in parts:
         escaped = name.replace("\\", "\\x5c").replace('"', "\\x22")
         script.append(f"start={offset // SECTOR}, size={size // SECTOR}, name=\"{escaped}\""
@@ -263,10 +264,10 @@ ROOTS = {
     "btrfs": (on_partition("btrfs"), BY_FS | BY_PART),
     "btrfs-disk": (on_bare_disk, BY_FS),
     "btrfs-two-disks": (on_two_disks, BY_FS),
-    "ext4": (on_partition("ext4"), BY_FS | BY_PART),
-    "xfs": (on_partition("xfs"), {"uuid": BY_FS["uuid"], "label": f"LABEL={FS_LABEL[:12]}"} | BY_PART),
-    "lvm": (on_lvm, {"mapper": f"/dev/mapper/{VG}-root"} | BY_FS),
+    "ext4": (on_partition("ext4"), {"label": BY_FS["label"]} | BY_PART),
+    "xfs": (on_partition("xfs"), {"uuid": BY_FS["uuid"], "partuuid": BY_PART["partuuid"]}),
+    "lvm": (on_lvm, {"mapper": f"/dev/mapper/{VG}-root", "uuid": BY_FS["uuid"]}),
     "md": (on_md, BY_FS),
-    "luks": (on_luks, {"mapper": f"/dev/mapper/{CRYPT_NAME}"} | BY_FS),
-    "beside": (beside_root, BY_FS | BY_PART),
+    "luks": (on_luks, {"mapper": f"/dev/mapper/{CRYPT_NAME}", "uuid": BY_FS["uuid"]}),
+    "beside": (beside_root, {"uuid": BY_FS["uuid"]}),
 }

@@ -3,14 +3,13 @@
 
 import re
 
-import pytest
-
 import cases
 from guest import BootFailed
 from inert import leaks, status, usable
 
 
-def test_inert(case, make_disk, boot, plug_base):
+def test_inert(case, make_disk, boot, plug_base, record_property):
+    record_property("case", case)
     disk = make_disk(case.suite, case.flavour, case.layout)
     with boot(disk, case.attached, case.root, cases.append(case)) as guest:
         if case.attached == "plugged":
@@ -31,13 +30,11 @@ def check_status_names(found, exit_status, said):
         assert f":{escaped}" in said, (name, said)
 
 
-@pytest.mark.parametrize("layout", cases.LAYOUTS)
-@pytest.mark.parametrize("attached", cases.ATTACHED)
-def test_harm_without_package(layout, attached, make_disk, boot, plug_base, record_property):
+def test_harm_without_package(control, make_disk, boot, plug_base, record_property):
+    layout, attached = control
     disk = make_disk("bookworm", "crypt" if layout == "luks" else "plain", layout, package=False)
-    root = list(disk.roots)[0]
     try:
-        with boot(disk, attached, root) as guest:
+        with boot(disk, attached) as guest:
             if attached == "plugged":
                 plug_base(guest, disk)
             found = leaks(guest)
