@@ -9,7 +9,7 @@ from inert import leaks, status, usable
 
 
 def test_inert(case, make_disk, boot, plug_base, record_property):
-    record_property("case", case)
+    record_property("case", tuple(case))
     disk = make_disk(case.suite, case.flavour, case.layout)
     with boot(disk, case.attached, case.root, cases.append(case)) as guest:
         if case.attached == "plugged":
