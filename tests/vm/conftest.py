@@ -29,11 +29,6 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("control", cases.CONTROLS if every else cases.ONE_CONTROL_EACH, ids="-".join)
 
 
-def pytest_sessionstart(session):
-    if not hasattr(session.config, "workerinput"):
-        images.prune()
-
-
 def pytest_runtest_logreport(report):
     """A run takes long: says at once what failed, not at its end."""
     if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:

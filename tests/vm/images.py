@@ -86,6 +86,7 @@ def made_once(path):
             os.utime(path)
             yield None
             return
+        prune(path.parent.name)
         partial = path.with_name(path.name + ".partial")
         if partial.is_dir():
             shutil.rmtree(partial)
@@ -198,9 +199,12 @@ class Disk:
     roots: dict        # the values that root= can take, by name
 
 
-def prune(keep=60):
-    """Removes the images that were not used for longest: each takes up to 1 GiB."""
-    for kind in ("seeds", "disks"):
-        found = sorted((CACHE / kind).glob("*/"), key=lambda path: path.stat().st_mtime)
-        for path in found[:-keep]:
-            shutil.rmtree(path)
+def prune(kind, keep=30):
+    """Removes what was not used for longest: each image takes up to 1 GiB."""
+    with locked(CACHE / "prune"):
+        found = [path for path in (CACHE / kind).glob("*") if path.suffix not in (".lock", ".partial")]
+        for path in sorted(found, key=lambda path: path.stat().st_mtime)[:-keep]:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
