@@ -31,9 +31,11 @@ class Case(NamedTuple):
         return "plain" if self.generator == "initramfs-tools" else self.generator
 
 
-# What this package began with is always run, in both orders.
+# Always run, in both orders: what this package began with, and where the rule
+# alone does not do.
 FIRST = [Case("bookworm", "initramfs-tools", "btrfs", attached, root)
          for attached, root in [("plugged", "uuid"), *product(ATTACHED[1:], ["uuid", "partuuid"])]]
+FIRST += [Case("bullseye", "initramfs-tools", "lvm", attached, "mapper") for attached in ATTACHED[1:]]
 
 
 def possible(case):

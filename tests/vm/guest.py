@@ -184,7 +184,15 @@ class Guest:
         if settle:
             self.wait_until(lambda: self.block_devices() != before)
             self.settle()
+            self.wait_until(lambda: self.released(node))
+
+    def released(self, node):
+        """Whether QEMU lets go of the file: it does a while after the guest did."""
+        try:
             self.monitor("blockdev-del", **{"node-name": node})
+            return True
+        except RuntimeError:
+            return False
 
     def block_devices(self):
         return self.run("cd /sys/block && echo vd*; cd /")
