@@ -16,7 +16,7 @@ import pexpect
 import pexpect.fdpexpect
 
 BOOT_SECONDS = 300
-COMMAND_SECONDS = 120
+COMMAND_SECONDS = 300
 PROMPT = "guest-shell-"
 
 

@@ -19,8 +19,8 @@ def base_disks(guest):
 
 def devices(guest, disks):
     """The names of the disks and of their partitions."""
-    patterns = " ".join(f"/sys/block/{disk} /sys/block/{disk}/{disk}?*" for disk in disks)
-    return guest.run(f"ls -d {patterns} 2>/dev/null | sed 's|.*/||'").split()
+    paths = guest.run("ls -d /sys/block/vd* /sys/block/vd*/vd* 2>/dev/null || :").split()
+    return [path.split("/")[-1] for path in paths if path.split("/")[3] in disks]
 
 
 def root_disks(guest):
