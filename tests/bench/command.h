@@ -34,8 +34,8 @@ static inline int parse_commands(int argc, char *argv[], struct command *command
                 c->argv = argv + i;
                 if (i == argc || strcmp(argv[i], "--") == 0)
                         return -1;
-                while (i < argc && strcmp(argv[i], "--") != 0)
-                        i++;
+                for (i++; i < argc && strcmp(argv[i], "--") != 0; i++)
+                        ;
                 argv[i] = NULL;
         }
         return n;

@@ -6,7 +6,6 @@
  * number and the nanoseconds from spawn to exit.  Words of the form NAME=VALUE
  * before a command are its whole environment beside PATH.  Prints first, as
  * number -1, what a CPUID instruction takes: it tells whether CPUID traps. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -38,7 +37,7 @@ static long long cpuid_cost(void) {
         for (int i = 0; i < TIMES; i++)
                 __get_cpuid(0, &a, &b, &c, &d);
         /* __get_cpuid asks for the highest leaf first: two instructions. */
-        return (now() - start) / (2 * TIMES);
+        return (now() - start) / (2LL * TIMES);
 #else
         return 0;
 #endif
@@ -91,7 +90,8 @@ int main(int argc, char *argv[]) {
                                 r = errno;
                         long long end = now();
                         if (r != 0 || !WIFEXITED(status)) {
-                                fprintf(stderr, "spawn: %s: %s\n", commands[i].argv[0], r ? strerror(r) : "killed");
+                                fprintf(stderr, "spawn: %s: %s\n", commands[i].argv[0],
+                                        r ? strerror(r) : "killed");
                                 return 1;
                         }
                         printf("%d %lld\n", i, end - start);

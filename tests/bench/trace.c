@@ -9,7 +9,6 @@
  * Not strace and getrusage: the kernel keeps the resident size of a process in
  * batches of more pages than this one has, so that ru_maxrss is 0, and counts
  * the faults of the child before its exec as well. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -69,7 +68,7 @@ static int measure(const struct command *c, struct cost *ret) {
                 _exit(127);
         }
 
-        struct cost cost = {0};
+        struct cost cost = { 0 };
         long before = 0, entered = 0;
         int status, executed = 0;
 
@@ -116,7 +115,7 @@ int main(int argc, char *argv[]) {
                 return 2;
         }
         for (int i = 0; i < n; i++) {
-                struct cost cost = {0};
+                struct cost cost = { 0 };
                 int r = measure(&commands[i], &cost);
                 if (r < 0) {
                         fprintf(stderr, "trace: %s: %s\n", commands[i].argv[0], strerror(-r));
