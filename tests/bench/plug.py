@@ -13,7 +13,7 @@ from inert import SERIAL
 from layouts import disk
 
 PARTITIONS = [1, 16, 128]
-ROUNDS = 4
+ROUNDS = 8
 
 # The driver is given the disk anew: what comes before (the PCI slot) no rule
 # sees, and the clock is the guest's.
