@@ -47,7 +47,9 @@ class Ratio:
         self.low, self.high = low, high
 
     def __str__(self):
-        return f"{digits(self.value)} ({digits(self.low)}–{digits(self.high)})"
+        # More digits where there is more to see.
+        form = "{:.3f}".format if self.high - self.low < 0.02 else digits
+        return f"{form(self.value)} ({form(self.low)}–{form(self.high)})"
 
 
 def digits(number):
