@@ -17,6 +17,7 @@ def records(guest):
 
     A set for each device: udev keeps properties and links in no order.
     """
+    guest.settle()
     found = {}
     for block in guest.run("udevadm info --export-db").split("\n\n"):
         lines = set()
