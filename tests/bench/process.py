@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import Ratio, Table, digits, note, skip
 
 RUNS = 2000
-TRACES = 21         # a stack that begins near the end of a page costs a fault more
+TRACES = 100        # a stack that begins near the end of a page costs a fault more
 TRAPS = 1000        # nanoseconds: a CPUID that does not trap takes a tenth
 PEERS = ["ata_id", "scsi_id", "v4l_id", "mtd_probe"]
 
@@ -54,12 +54,13 @@ def run(program, *words):
 
 
 def counts():
-    """System calls, page faults and memory of each: medians."""
+    """System calls, page faults and memory of each: means.  A median of so
+    few faults would jump from one whole number to the next."""
     try:
         samples = [run(trace) for _ in range(TRACES)]
     except subprocess.CalledProcessError:
         skip("processes cannot be traced here")
-    return {name: [statistics.median(values) for values in zip(*(sample[name][0] for sample in samples))]
+    return {name: [statistics.fmean(values) for values in zip(*(sample[name][0] for sample in samples))]
             for name in names}
 
 
