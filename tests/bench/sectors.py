@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 
 from bench import Table, note, package
+from cases import Case, append
 from guest import BootFailed, Guest
 from images import CACHE, Unavailable
 from inert import SERIAL, base_disks
@@ -86,12 +87,14 @@ def measure(suite, flavour, layout, deb):
     """Sectors by reader: at boot, and hot-plugged."""
     image = disk(suite, flavour, layout, (deb,) if deb else ())
     path, = image.paths
-    root = list(image.roots.values())[0]
+    name_of_root, root = list(image.roots.items())[0]
+    generator = "dracut" if flavour == "dracut" else "initramfs-tools"
+    more = append(Case(suite, generator, layout, "after", name_of_root))
     name = f"bench-sectors-{suite}-{flavour}-{layout}-{'with' if deb else 'without'}"
     # Without the package it might boot from the base image, or not at all:
     # there, it is hot-plugged only.
     disks = [(path, None, False), *([(path, SERIAL, True)] if deb else [])]
-    with Guest(name, image.kernel, image.initrd, f"root={root} ro {TRACE}", disks, CACHE / "logs") as guest:
+    with Guest(name, image.kernel, image.initrd, f"root={root} ro {more} {TRACE}", disks, CACHE / "logs") as guest:
         boot = reads(guest) if deb else {}
         if deb:
             unplug(guest, "disk1")
