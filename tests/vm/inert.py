@@ -112,6 +112,11 @@ def leaks_udev(guest, names):
     return found
 
 
+def properties(guest, name):
+    """A device's properties, in words: links have no order."""
+    return sorted(guest.run(f"udevadm info --query=property /dev/{name}").replace("=", " ").split())
+
+
 def status(guest):
     """What baseimage-status says: its exit status and its lines; None without it."""
     if guest.run("command -v baseimage-status || :") == "":

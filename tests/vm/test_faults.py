@@ -4,7 +4,7 @@
 import pytest
 
 from guest import BootFailed
-from inert import SERIAL, base_disks, leaks, usable
+from inert import SERIAL, base_disks, leaks, properties, usable
 
 HELPER = "/usr/lib/udev/baseimage_id"
 FAULTS = {
@@ -23,24 +23,19 @@ def assert_inert(guest):
     usable(guest)
 
 
-def record(guest, name):
-    # In words: links have no order.
-    return sorted(guest.run(f"udevadm info --query=property /dev/{name}").replace("=", " ").split())
-
-
 def test_helper__broken(make_disk, boot, plug_base):
     disk = make_disk(layout="beside")
     with boot(disk) as guest:
         guest.run(f"cp -a {HELPER} /root/helper")
         guest.run("udevadm trigger --settle /dev/vda1")
-        other = record(guest, "vda1")
+        other = properties(guest, "vda1")
         for fault, command in FAULTS.items():
             guest.run(f"cp -a /root/helper {HELPER}; {command}")
             node, = plug_base(guest, disk)
             print(f"helper {fault}")
             assert_inert(guest)
             guest.run("udevadm trigger --settle /dev/vda1")
-            assert record(guest, "vda1") == other
+            assert properties(guest, "vda1") == other
             guest.unplug(node)
         print(f"{len(FAULTS)} faults injected, {len(FAULTS)} survived")
 
