@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "read-all.h"
 
 #define CONTRACT "ID_FS_UUID=\"\"\nID_FS_TYPE=\"\"\nSYSTEMD_READY=0\nSYSTEMD_IGNORE=1\n"
 #define USAGE                                                                                               \
@@ -26,16 +27,6 @@ struct run {
         char out[1024]; /* what came through the pipes, if they were given */
         char err[1024];
 };
-
-static void read_all(int fd, char *text, size_t size) {
-        size_t used = 0;
-        ssize_t n;
-
-        while (used < size - 1 && (n = read(fd, text + used, size - 1 - used)) > 0)
-                used += (size_t) n;
-        text[used] = '\0';
-        close(fd);
-}
 
 static void put_at(int fd, int target) {
         if (fd == CLOSED)

@@ -13,6 +13,7 @@
 #include <umockdev.h>
 #include <unistd.h>
 
+#include "read-all.h"
 #include "status-faults.h"
 #include "status-test.h"
 #include "verdict.h"
@@ -112,16 +113,6 @@ struct run {
         bool faulted;
         char out[4096], err[4096];
 };
-
-static void read_all(int fd, char *text, size_t size) {
-        size_t used = 0;
-        ssize_t n;
-
-        while (used < size - 1 && (n = read(fd, text + used, size - 1 - used)) > 0)
-                used += (size_t) n;
-        text[used] = '\0';
-        close(fd);
-}
 
 /* Calls main() with up to three arguments; out is where its standard output
  * goes, NULL being a pipe. */

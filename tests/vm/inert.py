@@ -134,3 +134,9 @@ def usable(guest, read=False):
                 assert guest.run(f"test -b {link} && echo yes", check=False) == "yes\n", link
     if read:
         guest.run("dd if=/dev/baseimage of=/dev/null bs=1M", timeout=300)
+
+
+def assert_inert(guest):
+    found = leaks(guest)
+    assert not any(found.values()), found
+    usable(guest)

@@ -6,15 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from inert import base_disks, leaks, usable
+from inert import assert_inert, base_disks, leaks
 
 MANUAL = Path(__file__).parents[2] / "man/baseimage-udev.7.in"
-
-def assert_inert(guest):
-    found = leaks(guest)
-    assert not any(found.values()), found
-    usable(guest)
-
 
 @pytest.mark.parametrize("suite", ["bookworm", "bullseye"])
 def test_unplugged_and_plugged_again(suite, make_disk, boot, plug_base):

@@ -4,7 +4,7 @@
 import pytest
 
 from guest import BootFailed
-from inert import SERIAL, base_disks, leaks, properties, usable
+from inert import SERIAL, assert_inert, base_disks, leaks, properties
 
 HELPER = "/usr/lib/udev/baseimage_id"
 FAULTS = {
@@ -15,12 +15,6 @@ FAULTS = {
     "half-a-line": f"printf '#!/bin/sh\\nprintf SYSTEMD_REA\\n' >{HELPER}",
     "megabyte": f"printf '#!/bin/sh\\nhead -c 1000000 /dev/urandom\\n' >{HELPER}",
 }
-
-
-def assert_inert(guest):
-    found = leaks(guest)
-    assert not any(found.values()), found
-    usable(guest)
 
 
 def test_helper__broken(make_disk, boot, plug_base):
