@@ -15,6 +15,8 @@ from pathlib import Path
 import pexpect
 import pexpect.fdpexpect
 
+from images import SHELL_PORT
+
 BOOT_SECONDS = 300
 COMMAND_SECONDS = 300
 PROMPT = "guest-shell-"
@@ -58,7 +60,8 @@ class Guest:
             "-append", f"console=ttyS0 panic=5 {append}",
             "-serial", f"file:{self.console}",
             "-chardev", f"socket,id=shell,path={self.directory}/shell,server=on,wait=off",
-            "-device", "isa-serial,chardev=shell",
+            "-device", "virtio-serial-pci",
+            "-device", f"virtserialport,chardev=shell,name={SHELL_PORT}",
             "-qmp", f"unix:{self.directory}/qmp,server=on,wait=off",
         ]
         for path, serial, readonly in disks:
@@ -120,22 +123,19 @@ class Guest:
         raise BootFailed("QEMU: " + (self.directory / "qemu.log").read_text())
 
     def wait_for_shell(self):
+        # QEMU keeps what is sent until the shell reads.
+        self.shell.send(f"echo {PROMPT}\n")
         while time.monotonic() < self.started + BOOT_SECONDS:
-            if self.process.poll() is not None:
-                raise BootFailed(self.last_words())
             try:
-                # Until the shell reads, the terminal keeps what is typed.
-                self.shell.send(f"\nstty -echo -onlcr; echo {PROMPT}$((1 + 1))\n")
-                self.shell.expect_exact(f"{PROMPT}2", timeout=5)
-                break
+                self.shell.expect_exact(f"{PROMPT}\n", timeout=5)
+                return
             except pexpect.TIMEOUT:
-                continue
+                if self.process.poll() is not None:
+                    break
             except (pexpect.EOF, OSError):      # the guest is gone
                 self.process.wait()
-        else:
-            raise BootFailed(self.last_words())
-        # Answers to earlier questions may still be on their way.
-        self.run(":")
+                break
+        raise BootFailed(self.last_words())
 
     def last_words(self):
         lines = self.console.read_text(errors="replace").splitlines()
@@ -143,15 +143,10 @@ class Guest:
 
     def run(self, command, check=True, timeout=COMMAND_SECONDS):
         """Runs shell commands in the guest and returns what they print."""
-        mark = f"{PROMPT}end-{next(self.numbers)}-"
-        # The mark is spelled apart, so that an echo of the command is not it.
-        self.shell.send(f"{{ {command}\n}} 2>&1; echo; echo '{mark[:5]}''{mark[5:]}'$?.\n")
-        self.shell.expect(re.escape(mark) + r"(\d+)\.", timeout=timeout)
-        status = int(self.shell.match.group(1))
-        output = self.shell.before.replace("\r", "")
-        # A newline is ours: before the mark, and after the one of the last command.
-        output = output[:-1] if output.endswith("\n") else output
-        output = output.removeprefix("\n")
+        mark = f"{PROMPT}{next(self.numbers)}-"
+        self.shell.send(f"{{ {command}\n}} 2>&1; echo {mark}$?.\n")
+        self.shell.expect(f"{mark}(\\d+)\\.\n", timeout=timeout)
+        status, output = int(self.shell.match.group(1)), self.shell.before
         if check and status:
             raise RuntimeError(f"in the guest, {command!r} exited {status}: {output}")
         return output

@@ -24,8 +24,9 @@ def records(guest):
         for line in filter(None, block.splitlines()):
             if re.match(r"E: (USEC_INITIALIZED|SEQNUM|LVM_\w+)=|[IWQVJB]: ", line):
                 continue
-            if line.startswith("E: DEVLINKS="):
-                line = "E: DEVLINKS=" + " ".join(sorted(line.removeprefix("E: DEVLINKS=").split()))
+            # Links and tags are sets.
+            if match := re.match(r"E: (?:DEVLINKS|(?:CURRENT_)?TAGS)=", line):
+                line = match[0] + " ".join(sorted(re.split("[ :]", line[match.end():])))
             lines.add(line)
         path = next((line for line in lines if line.startswith("P: ")), None)
         # Keyboard and mouse get their numbers as their drivers happen to start.
