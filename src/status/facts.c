@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <libudev.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -78,7 +79,7 @@ int facts_add_error(struct facts *facts, struct device *device, const char *what
 }
 
 int facts_add_device(struct facts *facts, const char *name, const char *disk, const char *syspath,
-                     dev_t devnum, struct device **ret) {
+                     struct device **ret) {
         struct device *grown = realloc(facts->devices, (facts->n_devices + 1) * sizeof(*grown));
         if (!grown)
                 return -ENOMEM;
@@ -91,7 +92,6 @@ int facts_add_device(struct facts *facts, const char *name, const char *disk, co
                 .disk = strdup(disk),
                 .node = text_format("/dev/%s", name),
                 .syspath = strdup(syspath),
-                .devnum = devnum,
         };
         if (!device->name || !device->disk || !device->node || !device->syspath)
                 return -ENOMEM;
@@ -114,46 +114,27 @@ static int compare_devices(const void *a, const void *b) {
         return (x->partition > y->partition) - (x->partition < y->partition);
 }
 
-static int find_properties(struct device *device, struct udev_device *udev_device) {
-        struct udev_list_entry *entry;
-
-        udev_list_entry_foreach(entry, udev_device_get_properties_list_entry(udev_device)) {
-                int r = facts_add(device, FACT_PROPERTY, "%s=%s", udev_list_entry_get_name(entry),
-                                  udev_list_entry_get_value(entry));
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-/* Adds a device for which udev_device may be NULL, errno saying why. */
-static int find_device(struct facts *facts, const char *syspath, const char *disk,
-                       struct udev_device *udev_device) {
-        int r, error = errno;
+/* Adds a device; error, unless 0, is why it cannot be looked at. */
+static int find_device(struct facts *facts, const char *syspath, const char *disk, int error) {
         struct device *device;
+        int r;
 
-        r = facts_add_device(facts, strrchr(syspath, '/') + 1, disk, syspath,
-                             udev_device ? udev_device_get_devnum(udev_device) : 0, &device);
-        if (r < 0)
+        r = facts_add_device(facts, strrchr(syspath, '/') + 1, disk, syspath, &device);
+        if (r < 0 || error == 0)
                 return r;
-        if (!udev_device) {
-                device->doubtful = true;
-                return facts_add_error(facts, device, "sysfs", error);
-        }
-        device->recorded = udev_device_get_is_initialized(udev_device) > 0;
-        return find_properties(device, udev_device);
+        device->doubtful = true;
+        return facts_add_error(facts, device, "sysfs", error);
 }
 
 /* Like find_device(), for each partition of the disk: the folders in its own
  * that begin with its name. */
-static int find_partitions(struct facts *facts, struct udev *udev, const char *syspath, const char *disk) {
+static int find_partitions(struct facts *facts, const char *syspath, const char *disk) {
         struct dirent *entry;
 
         _cleanup_closedir_ DIR *directory = opendir(syspath);
         if (!directory)
                 return facts_add_error(facts, NULL, "partitions", errno);
         while ((errno = 0, entry = readdir(directory))) {
-                _cleanup_(udev_device_unrefp) struct udev_device *partition = NULL;
                 _cleanup_free_ char *path = NULL;
 
                 if (!startswith(entry->d_name, disk))
@@ -161,8 +142,7 @@ static int find_partitions(struct facts *facts, struct udev *udev, const char *s
                 path = text_format("%s/%s", syspath, entry->d_name);
                 if (!path)
                         return -ENOMEM;
-                partition = udev_device_new_from_syspath(udev, path);
-                int r = find_device(facts, path, disk, partition);
+                int r = find_device(facts, path, disk, 0);
                 if (r < 0)
                         return r;
         }
@@ -191,20 +171,15 @@ static int find_disk(struct facts *facts, struct udev *udev, const char *syspath
         int r;
 
         _cleanup_(udev_device_unrefp) struct udev_device *disk = udev_device_new_from_syspath(udev, syspath);
-        if (!disk)
-                return find_device(facts, syspath, name, NULL);
-
-        r = is_base_image(disk);
+        r = disk ? is_base_image(disk) : -errno;
         if (r == 0)
                 return 0;
-        if (r < 0) {
-                errno = -r;
-                return find_device(facts, syspath, name, NULL);
-        }
-        r = find_device(facts, syspath, name, disk);
+        if (r < 0)
+                return find_device(facts, syspath, name, r);
+        r = find_device(facts, syspath, name, 0);
         if (r < 0)
                 return r;
-        return find_partitions(facts, udev, syspath, name);
+        return find_partitions(facts, syspath, name);
 }
 
 int facts_find(struct facts *facts) {
@@ -238,66 +213,119 @@ int facts_find(struct facts *facts) {
         return 0;
 }
 
-/* Reads the first line of a file, without its end. */
-static int read_line(const char *path, char **ret) {
-        _cleanup_fclose_ FILE *file = fopen(path, "re");
-        _cleanup_free_ char *line = NULL;
-        size_t size = 0;
-
-        if (!file)
+/* Reads a file of one short line, without its end. */
+static int read_line(int directory, const char *path, char *ret, size_t size) {
+        _cleanup_close_ int fd = openat(directory, path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
                 return -errno;
-        errno = 0;
-        if (getline(&line, &size, file) < 0)
-                return errno != 0 ? -errno : -ENODATA;
-        line[strcspn(line, "\n")] = '\0';
-        *ret = line;
-        line = NULL;
+        ssize_t n = read(fd, ret, size - 1);
+        if (n <= 0)
+                return n < 0 ? -errno : -ENODATA;
+        ret[n] = '\0';
+        ret[strcspn(ret, "\n")] = '\0';
         return 0;
 }
 
-static int read_attributes(const struct roots *roots, struct facts *facts, struct device *device) {
-        _cleanup_free_ char *path = NULL, *ro = NULL;
+static int read_attributes(struct facts *facts, struct device *device, int directory) {
+        unsigned major, minor;
+        char line[32];
+        int r;
 
-        path = text_format("%s/class/block/%s/ro", roots->sys, device->name);
-        if (!path)
-                return -ENOMEM;
-        int r = read_line(path, &ro);
-        if (!ro)
+        r = read_line(directory, "dev", line, sizeof(line));
+        if (r >= 0)
+                r = devnum_parse(line, &major, &minor);
+        if (r < 0)
+                return facts_add_error(facts, device, "dev", r);
+        device->devnum = makedev(major, minor);
+
+        r = read_line(directory, "ro", line, sizeof(line));
+        if (r < 0)
                 return facts_add_error(facts, device, "ro", r);
-        device->read_only = strcmp(ro, "0") != 0;
+        device->read_only = strcmp(line, "0") != 0;
         return 0;
 }
 
 /* Most people know a device-mapper device by its name, not by its number. */
-static int add_holder(const struct roots *roots, struct device *device, const char *holder) {
-        _cleanup_free_ char *path = NULL, *name = NULL;
-
-        path = text_format("%s/class/block/%s/dm/name", roots->sys, holder);
+static int add_holder(struct device *device, int directory, const char *holder) {
+        char name[256]; /* DM_NAME_LEN is 128 */
+        _cleanup_free_ char *path = text_format("%s/dm/name", holder);
         if (!path)
                 return -ENOMEM;
-        if (read_line(path, &name) < 0)
+        if (read_line(directory, path, name, sizeof(name)) < 0)
                 return facts_add(device, FACT_HOLDER, "%s", holder);
         return facts_add(device, FACT_HOLDER, "%s:%s", holder, name);
 }
 
-static int read_holders(const struct roots *roots, struct facts *facts, struct device *device) {
-        _cleanup_free_ char *path = NULL;
+static int read_holders(struct facts *facts, struct device *device, int directory) {
         struct dirent *entry;
 
-        path = text_format("%s/class/block/%s/holders", roots->sys, device->name);
-        if (!path)
-                return -ENOMEM;
-        _cleanup_closedir_ DIR *directory = opendir(path);
-        if (!directory)
-                return facts_add_error(facts, device, "holders", errno);
-        while ((errno = 0, entry = readdir(directory))) {
+        int fd = openat(directory, "holders", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_closedir_ DIR *holders = fd >= 0 ? fdopendir(fd) : NULL;
+        if (!holders) {
+                int error = errno;
+                closep(&fd);
+                return facts_add_error(facts, device, "holders", error);
+        }
+        while ((errno = 0, entry = readdir(holders))) {
                 if (entry->d_name[0] == '.')
                         continue;
-                int r = add_holder(roots, device, entry->d_name);
+                int r = add_holder(device, dirfd(holders), entry->d_name);
                 if (r < 0)
                         return r;
         }
         return errno != 0 ? facts_add_error(facts, device, "holders", errno) : 0;
+}
+
+/* The way to a device's folder is long: it is gone once. */
+static int read_sysfs(const struct roots *roots, struct facts *facts, struct device *device) {
+        _cleanup_free_ char *path = text_format("%s/class/block/%s", roots->sys, device->name);
+        if (!path)
+                return -ENOMEM;
+        _cleanup_close_ int directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (directory < 0)
+                return facts_add_error(facts, device, "sysfs", errno);
+        int r = read_attributes(facts, device, directory);
+        return r < 0 ? r : read_holders(facts, device, directory);
+}
+
+/* Says why udev has no record of a device. */
+static int add_no_record(const struct roots *roots, struct device *device) {
+        _cleanup_free_ char *path = text_format("%s/control", roots->run_udev);
+        if (!path)
+                return -ENOMEM;
+        return facts_add(device, FACT_ERROR, "udev: %s",
+                         access(path, F_OK) == 0 ? "has not processed it yet" : "does not run");
+}
+
+/* Reads the properties that udev's rules have set.  libudev could be asked for
+ * them, but it looks at each folder on the way to each device again: with many
+ * partitions that took longer than all the rest. */
+static int read_record(const struct roots *roots, struct facts *facts, struct device *device) {
+        _cleanup_free_ char *path = NULL, *line = NULL;
+        size_t size = 0;
+
+        /* Then there is an error already. */
+        if (device->devnum == 0)
+                return 0;
+        path = text_format("%s/data/b%u:%u", roots->run_udev, major(device->devnum), minor(device->devnum));
+        if (!path)
+                return -ENOMEM;
+        _cleanup_fclose_ FILE *file = fopen(path, "re");
+        if (!file)
+                return errno == ENOENT ? add_no_record(roots, device)
+                                       : facts_add_error(facts, device, "udev", errno);
+        while ((errno = 0, getline(&line, &size, file)) >= 0) {
+                line[strcspn(line, "\n")] = '\0';
+                const char *property = startswith(line, "E:");
+                if (!property)
+                        continue;
+                int r = facts_add(device, FACT_PROPERTY, "%s", property);
+                if (r < 0)
+                        return r;
+        }
+        /* What is half read says nothing of what is missing. */
+        device->recorded = feof(file);
+        return device->recorded ? 0 : facts_add_error(facts, device, "udev", errno);
 }
 
 /* How the device's node is known to the file system it is on. */
@@ -321,13 +349,14 @@ static int read_node(const struct roots *roots, struct facts *facts, struct devi
         return 0;
 }
 
+/* A symlink in a folder, open as directory. */
 static int add_link(const struct roots *roots, struct facts *facts, const struct node *nodes,
-                    const char *path) {
+                    const char *folder, int directory, const char *name) {
         char target[sizeof("/proc/")] = "";
         struct stat st;
 
         /* Dangling, or gone since: leads to nothing. */
-        if (stat(path, &st) < 0)
+        if (fstatat(directory, name, &st, 0) < 0)
                 return 0;
         for (size_t i = 0; i < facts->n_devices; i++) {
                 /* Not by st_rdev: it is the node in /dev that is to be left
@@ -335,9 +364,11 @@ static int add_link(const struct roots *roots, struct facts *facts, const struct
                 if (st.st_ino != nodes[i].st_ino || st.st_dev != nodes[i].st_dev)
                         continue;
                 /* /dev/stdin and its like are this process' own. */
-                if (readlink(path, target, sizeof(target) - 1) > 0 && strcmp(target, "/proc/") == 0)
+                if (readlinkat(directory, name, target, sizeof(target) - 1) > 0 &&
+                    strcmp(target, "/proc/") == 0)
                         return 0;
-                return facts_add(&facts->devices[i], FACT_LINK, "/dev%s", path + strlen(roots->dev));
+                return facts_add(&facts->devices[i], FACT_LINK, "/dev%s/%s", folder + strlen(roots->dev),
+                                 name);
         }
         return 0;
 }
@@ -359,18 +390,17 @@ static int walk(const struct roots *roots, struct facts *facts, const struct nod
                 _cleanup_free_ char *path = NULL;
                 int r = 0;
 
+                /* No file system that can be /dev does not tell, nor one in a test. */
+                if (entry->d_type == DT_UNKNOWN)
+                        return facts_add_error(facts, NULL, folder, EOPNOTSUPP);
                 if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
                         continue;
-                path = text_format("%s/%s", folder, entry->d_name);
-                if (!path)
-                        return -ENOMEM;
-                /* What is gone is no link any more; nor is a test as quick. */
-                if (lstat(path, &st) < 0)
-                        r = errno == ENOENT ? 0 : facts_add_error(facts, NULL, path, errno);
-                else if (S_ISLNK(st.st_mode))
-                        r = add_link(roots, facts, nodes, path);
-                else if (S_ISDIR(st.st_mode))
-                        r = walk(roots, facts, nodes, path, file_system);
+                if (entry->d_type == DT_LNK)
+                        r = add_link(roots, facts, nodes, folder, dirfd(directory), entry->d_name);
+                if (entry->d_type == DT_DIR) {
+                        path = text_format("%s/%s", folder, entry->d_name);
+                        r = path ? walk(roots, facts, nodes, path, file_system) : -ENOMEM;
+                }
                 if (r < 0)
                         return r;
         }
@@ -510,19 +540,6 @@ static int read_btrfs(const struct roots *roots, struct facts *facts) {
         return errno != 0 ? facts_add_error(facts, NULL, path, errno) : 0;
 }
 
-/* Says why udev has no record of a device. */
-static int read_record(const struct roots *roots, struct device *device) {
-        _cleanup_free_ char *path = NULL;
-
-        if (device->recorded || device->doubtful)
-                return 0;
-        path = text_format("%s/control", roots->run_udev);
-        if (!path)
-                return -ENOMEM;
-        return facts_add(device, FACT_ERROR, "udev: %s",
-                         access(path, F_OK) == 0 ? "has not processed it yet" : "does not run");
-}
-
 int facts_read(const struct roots *roots, struct facts *facts) {
         static const struct {
                 const char *name;
@@ -537,9 +554,8 @@ int facts_read(const struct roots *roots, struct facts *facts) {
         if (facts->n_devices == 0)
                 return 0;
         for (size_t i = 0; i < facts->n_devices; i++)
-                if ((r = read_record(roots, &facts->devices[i])) < 0 ||
-                    (r = read_attributes(roots, facts, &facts->devices[i])) < 0 ||
-                    (r = read_holders(roots, facts, &facts->devices[i])) < 0)
+                if ((r = read_sysfs(roots, facts, &facts->devices[i])) < 0 ||
+                    (r = read_record(roots, facts, &facts->devices[i])) < 0)
                         return r;
         /* Links first: mounts and swap space are known by them. */
         r = read_links(roots, facts);
@@ -551,18 +567,30 @@ int facts_read(const struct roots *roots, struct facts *facts) {
         return r;
 }
 
+/* One look at the folder of all: one at each device takes its time. */
 int facts_check_gone(const struct roots *roots, struct facts *facts) {
-        for (size_t i = 0; i < facts->n_devices; i++) {
-                struct device *device = &facts->devices[i];
-                _cleanup_free_ char *path = NULL;
+        _cleanup_free_ char *path = text_format("%s/class/block", roots->sys);
+        _cleanup_free_ bool *there = calloc(facts->n_devices + 1, sizeof(*there));
+        struct dirent *entry;
 
-                path = text_format("%s/class/block/%s/ro", roots->sys, device->name);
-                if (!path)
-                        return -ENOMEM;
-                if (access(path, F_OK) == 0)
+        if (!path || !there)
+                return -ENOMEM;
+        if (facts->n_devices == 0)
+                return 0;
+        _cleanup_closedir_ DIR *directory = opendir(path);
+        if (!directory)
+                return facts_add_error(facts, NULL, path, errno);
+        while ((errno = 0, entry = readdir(directory)))
+                for (size_t i = 0; i < facts->n_devices; i++)
+                        if (strcmp(entry->d_name, facts->devices[i].name) == 0)
+                                there[i] = true;
+        if (errno != 0)
+                return facts_add_error(facts, NULL, path, errno);
+        for (size_t i = 0; i < facts->n_devices; i++) {
+                if (there[i])
                         continue;
-                device->doubtful = true;
-                int r = facts_add_error(facts, device, "gone", errno);
+                facts->devices[i].doubtful = true;
+                int r = facts_add_error(facts, &facts->devices[i], "gone", ENODEV);
                 if (r < 0)
                         return r;
         }

@@ -56,7 +56,7 @@ struct facts {
 /* All return 0 or a negative errno.  What could not be read of a device is no
  * failure, but a FACT_ERROR of that device. */
 
-/* Finds the disks and their properties through libudev. */
+/* Finds the disks, through libudev, and their partitions. */
 int facts_find(struct facts *facts);
 
 /* Reads everything that is a file. */
@@ -76,6 +76,6 @@ __attribute__((format(printf, 3, 4))) int facts_add(struct device *device, enum 
                                                     const char *format, ...);
 int facts_add_error(struct facts *facts, struct device *device, const char *what, int error);
 int facts_add_device(struct facts *facts, const char *name, const char *disk, const char *syspath,
-                     dev_t devnum, struct device **ret);
+                     struct device **ret);
 
 void facts_done(struct facts *facts);

@@ -13,6 +13,7 @@
 /* How units call a device, or a mount point of it. */
 struct name {
         char *text;
+        size_t length;
         struct device *device;
         bool mount_point;
 };
@@ -39,7 +40,12 @@ static int names_take(struct names *names, char *text, struct device *device, bo
                 return -ENOMEM;
         }
         names->names = grown;
-        grown[names->n++] = (struct name){ .text = text, .device = device, .mount_point = mount_point };
+        grown[names->n++] = (struct name){
+                .text = text,
+                .length = strlen(text),
+                .device = device,
+                .mount_point = mount_point,
+        };
         return 0;
 }
 
@@ -71,17 +77,18 @@ static bool is_mount_unit(const char *unit) {
         return strcmp(type, ".mount") == 0 || strcmp(type, ".automount") == 0;
 }
 
-static int add_unit(const struct names *names, const char *unit) {
+static int add_unit(const struct names *names, const char *text) {
         const struct device *last = NULL;
+        struct unit unit = unit_parse(text);
 
         for (size_t i = 0; i < names->n; i++) {
                 const struct name *name = &names->names[i];
 
                 /* Names of one device are neighbours: once is enough. */
-                if (name->device == last || !unit_is_of(unit, name->text) ||
-                    (name->mount_point && !is_mount_unit(unit)))
+                if (name->device == last || !unit_is_of(&unit, name->text, name->length) ||
+                    (name->mount_point && !is_mount_unit(text)))
                         continue;
-                int r = facts_add(name->device, FACT_UNIT, "%s", unit);
+                int r = facts_add(name->device, FACT_UNIT, "%s", text);
                 if (r < 0)
                         return r;
                 last = name->device;

@@ -82,17 +82,22 @@ char *unit_escape_path(const char *path) {
         return escaped;
 }
 
-bool unit_is_of(const char *unit, const char *name) {
-        const char *type = strrchr(unit, '.');
-        if (!type)
-                return false;
+struct unit unit_parse(const char *text) {
+        struct unit unit = { .prefix = text, .instance = text };
+        const char *type = strrchr(text, '.'), *at = strchr(text, '@');
 
-        size_t n = strlen(name);
-        if ((size_t) (type - unit) == n && memcmp(unit, name, n) == 0)
-                return true;
+        if (type)
+                unit.n_prefix = (size_t) (type - text);
+        if (type && at && at < type) {
+                unit.instance = at + 1;
+                unit.n_instance = (size_t) (type - unit.instance);
+        }
+        return unit;
+}
 
-        const char *at = strchr(unit, '@');
-        return at && at < type && (size_t) (type - at - 1) == n && memcmp(at + 1, name, n) == 0;
+bool unit_is_of(const struct unit *unit, const char *name, size_t n) {
+        return n > 0 && ((unit->n_prefix == n && memcmp(unit->prefix, name, n) == 0) ||
+                         (unit->n_instance == n && memcmp(unit->instance, name, n) == 0));
 }
 
 /* The kernel writes blanks and backslashes in names as \ooo. */
@@ -124,6 +129,11 @@ static int parse_unsigned(const char *text, char stop, const char **ret_end, uns
         return 0;
 }
 
+int devnum_parse(const char *text, unsigned *ret_major, unsigned *ret_minor) {
+        int r = parse_unsigned(text, ':', &text, ret_major);
+        return r < 0 ? r : parse_unsigned(text, '\0', &text, ret_minor);
+}
+
 /* 36 35 98:0 /root /mount/point rw,noatime shared:1 - ext4 /dev/vda1 rw */
 int mountinfo_parse(char *line, struct mount *ret) {
         enum { NUMBER = 2, POINT = 4, FIELDS = 6 };
@@ -145,11 +155,7 @@ int mountinfo_parse(char *line, struct mount *ret) {
         if (!source)
                 return -EINVAL;
 
-        const char *number = fields[NUMBER];
-        r = parse_unsigned(number, ':', &number, &major);
-        if (r < 0)
-                return r;
-        r = parse_unsigned(number, '\0', &number, &minor);
+        r = devnum_parse(fields[NUMBER], &major, &minor);
         if (r < 0)
                 return r;
 

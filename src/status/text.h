@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* Every text that the status program reads or writes in someone else's
  * format.  Pure: no file, no environment.  What returns a char * returns a
@@ -25,9 +26,21 @@ char *text_escape(const char *text, bool spaces);
 /* As systemd-escape --path: the name that systemd's units give to a path. */
 char *unit_escape_path(const char *path);
 
-/* True if the unit is called by name (see unit_escape_path()): itself, its
- * type being left out, or as the instance of a template. */
-bool unit_is_of(const char *unit, const char *name);
+/* What a unit can be called by: all of its name but the type, and what it is
+ * the instance of a template for.  Both are in the text given; a length of 0:
+ * there is none. */
+struct unit {
+        const char *prefix, *instance;
+        size_t n_prefix, n_instance;
+};
+
+struct unit unit_parse(const char *text);
+
+/* True if the unit is called by this name (see unit_escape_path()) of n bytes. */
+bool unit_is_of(const struct unit *unit, const char *name, size_t n);
+
+/* A device number as sysfs and mountinfo write it: 252:17.  -EINVAL: it is none. */
+int devnum_parse(const char *text, unsigned *ret_major, unsigned *ret_minor);
 
 /* The parsers change the line.  They return 0, or -EINVAL for a line that is
  * none of the format. */

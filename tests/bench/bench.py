@@ -24,12 +24,12 @@ def skip(reason):
     sys.exit(SKIPPED)
 
 
-def package():
+def package(name="baseimage-udev"):
     """The deb that the guests get."""
     directory = os.environ.get("BASEIMAGE_DEBS")
     if not directory:
         skip("BASEIMAGE_DEBS does not name the directory of the built packages: use tests/bench/run")
-    path, = Path(directory).glob("baseimage-udev_*.deb")
+    path, = Path(directory).glob(f"{name}_*.deb")
     return path
 
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <json-c/json.h>
 #include <libudev.h>
+#include <limits.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@
 static const char *armed_name;
 static const char *fired;
 static unsigned left;
+const char *fault_root;
 
 void fault_arm(const char *name, unsigned nth) {
         armed_name = name;
@@ -58,16 +60,20 @@ WRAP(void *, calloc, (size_t n, size_t m), (n, m), ENOMEM, NULL)
 WRAP(void *, realloc, (void *p, size_t n), (p, n), ENOMEM, NULL)
 WRAP(char *, strdup, (const char *s), (s), ENOMEM, NULL)
 WRAP(int, vasprintf, (char **p, const char *f, va_list ap), (p, f, ap), ENOMEM, -1)
-WRAP(FILE *, fopen64, (const char *p, const char *m), (p, m), EACCES, NULL)
 WRAP(FILE *, fdopen, (int fd, const char *m), (fd, m), ENOMEM, NULL)
 WRAP(ssize_t, getline, (char **l, size_t *n, FILE *f), (l, n, f), EIO, -1)
 WRAP(DIR *, opendir, (const char *p), (p), EACCES, NULL)
+WRAP(DIR *, fdopendir, (int fd), (fd), ENOMEM, NULL)
 WRAP(struct dirent64 *, readdir64, (DIR * d), (d), EIO, NULL)
 WRAP(int, access, (const char *p, int m), (p, m), EACCES, -1)
-WRAP(ssize_t, readlink, (const char *p, char *b, size_t n), (p, b, n), EIO, -1)
+WRAP(ssize_t, read, (int fd, void *b, size_t n), (fd, b, n), EIO, -1)
+WRAP(ssize_t, readlinkat, (int d, const char *p, char *b, size_t n), (d, p, b, n), EIO, -1)
 WRAP(int, stat64, (const char *p, struct stat64 *st), (p, st), EIO, -1)
-WRAP(int, lstat64, (const char *p, struct stat64 *st), (p, st), EIO, -1)
 WRAP(int, fstat64, (int fd, struct stat64 *st), (fd, st), EIO, -1)
+WRAP(int, fstatat64, (int d, const char *p, struct stat64 *st, int f), (d, p, st, f), EIO, -1)
+/* None of ours creates a file: there is no mode. */
+WRAP(int, open64, (const char *p, int f, ...), (p, f), EMFILE, -1)
+WRAP(int, openat64, (int d, const char *p, int f, ...), (d, p, f), EACCES, -1)
 WRAP(int, pipe2, (int *ends, int flags), (ends, flags), EMFILE, -1)
 WRAP(int, uname, (struct utsname * u), (u), EFAULT, -1)
 WRAP(pid_t, waitpid, (pid_t p, int *s, int o), (p, s, o), EINTR, -1)
@@ -76,6 +82,21 @@ WRAP(int, posix_spawn_file_actions_addopen,
      (posix_spawn_file_actions_t * a, int fd, const char *p, int f, mode_t m), (a, fd, p, f, m), 0, ENOMEM)
 WRAP(int, posix_spawn_file_actions_adddup2, (posix_spawn_file_actions_t * a, int fd, int to), (a, fd, to), 0,
      ENOMEM)
+
+FILE *__real_fopen64(const char *path, const char *mode);
+FILE *__wrap_fopen64(const char *path, const char *mode);
+FILE *__wrap_fopen64(const char *path, const char *mode) {
+        char below[PATH_MAX];
+
+        if (fault("fopen64")) {
+                errno = EACCES;
+                return NULL;
+        }
+        if (!fault_root || strncmp(path, "/run/", strlen("/run/")) != 0)
+                return __real_fopen64(path, mode);
+        snprintf(below, sizeof(below), "%s%s", fault_root, path);
+        return __real_fopen64(below, mode);
+}
 
 WRAP(struct udev *, udev_new, (void), (), ENOMEM, NULL)
 WRAP(struct udev_enumerate *, udev_enumerate_new, (struct udev * u), (u), ENOMEM, NULL)

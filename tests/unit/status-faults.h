@@ -9,3 +9,6 @@ void fault_arm(const char *name, unsigned nth);
 
 /* Returns the name of what failed, or NULL if it never came to that. */
 const char *fault_disarm(void);
+
+/* Where /run is, unless NULL: umockdev plays /sys and /dev alone. */
+extern const char *fault_root;

@@ -15,6 +15,11 @@ struct test_case {
  * status. */
 int run_tests(const char *suite, const struct test_case *cases, size_t n);
 
+/* What udev has in its database of the guest's devices. */
+#define GUEST_RECORD                                                                                        \
+        "S:baseimage\nL:-1024\nI:1234\nE:ID_SERIAL=BASEIMAGE\nE:ID_FS_TYPE=\nE:SYSTEMD_READY=0\n"           \
+        "E:SYSTEMD_IGNORE=1\nG:systemd\nV:1\n"
+
 /* A guest in a directory of its own, with one inert disk vdb and its
  * partition vdb1, and nothing else. */
 struct guest {
@@ -33,8 +38,10 @@ void guest_link(const struct guest *guest, const char *path, const char *target)
 void guest_folder(const struct guest *guest, const char *path);
 void guest_remove(const struct guest *guest, const char *path);
 
-/* An inert vdb (252:16) and vdb1, as
- * facts_find() would give them. */
+/* vdb and vdb1, as facts_find() would give them. */
+void found_devices(struct facts *facts);
+
+/* The same as facts_read() would leave them: inert, 252:16 and 252:17. */
 void inert_devices(struct facts *facts);
 
 /* How many facts of this kind the device has; the first one's text in

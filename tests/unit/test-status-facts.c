@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "status-faults.h"
@@ -20,7 +21,7 @@ static struct device *disk, *partition;
 
 static void begin(void) {
         guest_new(&guest);
-        inert_devices(&facts);
+        found_devices(&facts);
         disk = &facts.devices[0];
         partition = &facts.devices[1];
 }
@@ -51,9 +52,17 @@ static void assert_one(const struct device *device, enum fact_kind kind, const c
 START_TEST(read__inert) {
         begin();
         read_all();
-        for (enum fact_kind kind = FACT_PROPERTY + 1; kind < _FACT_KINDS; kind++)
-                for (size_t i = 0; i < facts.n_devices; i++)
-                        ck_assert_uint_eq(count_facts(&facts.devices[i], kind, NULL), 0);
+        for (size_t i = 0; i < facts.n_devices; i++) {
+                const struct device *device = &facts.devices[i];
+                const char *first;
+
+                ck_assert(device->recorded && device->read_only && !device->doubtful);
+                ck_assert_uint_eq(device->devnum, makedev(252, 16 + i));
+                ck_assert_uint_eq(count_facts(device, FACT_PROPERTY, &first), 4);
+                ck_assert_str_eq(first, "ID_SERIAL=BASEIMAGE");
+                for (enum fact_kind kind = FACT_PROPERTY + 1; kind < _FACT_KINDS; kind++)
+                        ck_assert_uint_eq(count_facts(device, kind, NULL), 0);
+        }
         ck_assert_int_eq(end(), STATE_INERT);
 }
 END_TEST
@@ -239,7 +248,7 @@ END_TEST
 
 START_TEST(record__none) {
         begin();
-        disk->recorded = false;
+        guest_remove(&guest, "run/udev/data/b252:16");
         if (_i == 1)
                 guest_write(&guest, "run/udev/control", "%s", "");
         read_all();
@@ -253,6 +262,8 @@ END_TEST
 static const struct {
         const char *remove, *folder, *error;
 } unreadable[] = {
+        { "sys/class/block/vdb1/dev", NULL, "dev: No such file or directory" },
+        { "run/udev/data/b252:17", "run/udev/data/b252:17", "udev: Is a directory" },
         { "sys/class/block/vdb1/ro", "sys/class/block/vdb1/ro", "ro: Is a directory" },
         { "sys/class/block/vdb1/holders", NULL, "holders: No such file or directory" },
         { "proc/self/mountinfo", NULL, "self/mountinfo: No such file or directory" },
@@ -279,6 +290,15 @@ START_TEST(read__empty_attribute) {
         guest_write(&guest, "sys/class/block/vdb/ro", "%s", "");
         read_all();
         assert_one(disk, FACT_ERROR, "ro: No data available");
+        ck_assert_int_eq(end(), STATE_UNKNOWN);
+}
+END_TEST
+
+START_TEST(read__malformed_number) {
+        begin();
+        guest_write(&guest, "sys/class/block/vdb/dev", "252\n");
+        read_all();
+        assert_one(disk, FACT_ERROR, "dev: Invalid argument");
         ck_assert_int_eq(end(), STATE_UNKNOWN);
 }
 END_TEST
@@ -318,7 +338,7 @@ START_TEST(gone__never_inert) {
         guest_remove(&guest, "sys/class/block/vdb1");
         ck_assert_int_eq(facts_check_gone(&guest.roots, &facts), 0);
         ck_assert(!disk->doubtful && partition->doubtful);
-        assert_one(partition, FACT_ERROR, "gone: No such file or directory");
+        assert_one(partition, FACT_ERROR, "gone: No such device");
         ck_assert_int_eq(end(), STATE_UNKNOWN);
 }
 END_TEST
@@ -364,7 +384,7 @@ START_TEST(narrow__table) {
         size_t n = 0;
 
         begin();
-        ck_assert_int_eq(facts_add_device(&facts, "vdc", "vdc", "/sys/block/vdc", 0, &device), 0);
+        ck_assert_int_eq(facts_add_device(&facts, "vdc", "vdc", "/sys/block/vdc", &device), 0);
         guest_link(&guest, "dev/disk/by-id/virtio-BASEIMAGE", "../../vdb");
         for (; n < 2 && narrow[_i].names[n]; n++) {
                 const char *name = narrow[_i].names[n];
@@ -409,8 +429,8 @@ static void make_leaking(void) {
         guest_write(&guest, "proc/self/mountinfo", "22 1 252:17 / /mnt rw - ext4 /dev/vdb1 rw\n");
         guest_write(&guest, "proc/swaps", "/dev/vdb partition 1 0 -2\n");
         guest_write(&guest, "proc/cmdline", "baseimage_udev=off");
-        disk->recorded = false;
-        *strchr(partition->facts[2].text, '0') = '1'; /* SYSTEMD_READY */
+        guest_remove(&guest, "run/udev/data/b252:16");
+        guest_write(&guest, "run/udev/data/b252:17", "E:SYSTEMD_READY=1\n");
 }
 
 /* One where much is missing. */
@@ -418,6 +438,7 @@ static void make_unreadable(void) {
         guest_remove(&guest, "proc/self/mountinfo");
         guest_remove(&guest, "proc/cmdline");
         guest_remove(&guest, "dev");
+        guest_remove(&guest, "sys/class/block/vdb/dev");
         guest_write(&guest, "sys/fs/btrfs/1234/devices", "%s", "");
 }
 
@@ -482,7 +503,7 @@ START_TEST(faults__add_device) {
         do {
                 facts = (struct facts){ 0 };
                 fault_arm(NULL, ++nth);
-                int r = facts_add_device(&facts, "vdb1", "vdb", "/sys/block/vdb/vdb1", 0, &device);
+                int r = facts_add_device(&facts, "vdb1", "vdb", "/sys/block/vdb/vdb1", &device);
                 failed = fault_disarm();
                 ck_assert_int_eq(r, failed ? -ENOMEM : 0);
                 facts_done(&facts);
@@ -510,6 +531,7 @@ int main(void) {
                 { "record__none", record__none, 2 },
                 { "read__unreadable", read__unreadable, N(unreadable) },
                 { "read__empty_attribute", read__empty_attribute, 0 },
+                { "read__malformed_number", read__malformed_number, 0 },
                 { "read__no_swap_support", read__no_swap_support, 0 },
                 { "read__malformed_mountinfo", read__malformed_mountinfo, 0 },
                 { "read__odd_btrfs", read__odd_btrfs, 2 },

@@ -23,17 +23,9 @@
 int status_main(int argc, char *argv[]);
 
 static UMockdevTestbed *testbed;
-static const char *recorded = "1"; /* does udev know the devices? */
 static bool terminal;
 static const char *fault_name; /* what is to fail in the program */
 static unsigned fault_nth;
-
-struct udev_device;
-int __wrap_udev_device_get_is_initialized(struct udev_device *device);
-int __wrap_udev_device_get_is_initialized(struct udev_device *device) {
-        (void) device;
-        return *recorded == '1';
-}
 
 int __wrap_sd_booted(void);
 int __wrap_sd_booted(void) {
@@ -52,39 +44,46 @@ int __wrap_sd_journal_sendv(const struct iovec *fields, int n) {
         return 0;
 }
 
+/* Takes the path below the guest's root. */
+static void write_file(char *path, const char *content) {
+        char *full = g_build_filename(umockdev_testbed_get_root_dir(testbed), path, NULL),
+             *folder = g_path_get_dirname(full);
+
+        ck_assert_int_eq(g_mkdir_with_parents(folder, 0755), 0);
+        if (content)
+                ck_assert(g_file_set_contents(full, content, -1, NULL));
+        g_free(folder);
+        g_free(full);
+        g_free(path);
+}
+
 /* Numbers that no driver has, so that nothing of the real machine fits. */
 static char *add(const char *name, const char *parent, const char *serial, const char *inert) {
-        const char *attributes[] = { "ro", "1\n", serial ? "serial" : NULL, serial, NULL };
-        const char *properties[] = {
-                "DEVTYPE", parent ? "partition" : "disk",   "DEVNAME",       name,  "MAJOR",          "4000",
-                "MINOR",   strchr(name, '1') ? "17" : "16", "SYSTEMD_READY", inert, "SYSTEMD_IGNORE", "1",
-                NULL
-        };
-        const char *root = umockdev_testbed_get_root_dir(testbed);
-        char *holders, *path, *syspath;
+        static unsigned minor;
+        char *number = g_strdup_printf("4000:%u\n", ++minor);
+        const char *attributes[] = { "dev", number, "ro", "1\n", serial ? "serial" : NULL, serial, NULL };
+        const char *properties[] = { "DEVTYPE", parent ? "partition" : "disk", "DEVNAME", name, NULL };
+        char *path = g_strdup_printf("%s%s", parent ? "" : "virtio0/block/", name);
+        char *syspath = umockdev_testbed_add_devicev(testbed, "block", path, parent, (char **) attributes,
+                                                     (char **) properties);
 
-        ck_assert_int_ge(asprintf(&path, "%s%s", parent ? "" : "virtio0/block/", name), 0);
-        syspath = umockdev_testbed_add_devicev(testbed, "block", path, parent, (char **) attributes,
-                                               (char **) properties);
-        free(path);
         ck_assert_ptr_nonnull(syspath);
-        ck_assert_int_ge(asprintf(&holders, "%s%s/holders", root, syspath), 0);
-        ck_assert_int_eq(g_mkdir_with_parents(holders, 0755), 0);
-        free(holders);
-
+        write_file(g_strdup_printf("%s/holders/", syspath), NULL);
         /* umockdev makes no node by itself; any file will do. */
-        ck_assert_int_ge(asprintf(&path, "%s/dev", root), 0);
-        ck_assert_int_eq(g_mkdir_with_parents(path, 0755), 0);
-        free(path);
-        ck_assert_int_ge(asprintf(&path, "%s/dev/%s", root, name), 0);
-        ck_assert(g_file_set_contents(path, "", 0, NULL));
-        free(path);
+        write_file(g_strdup_printf("dev/%s", name), "");
+        if (inert) {
+                char *record = g_strdup_printf("E:SYSTEMD_READY=%s\nE:SYSTEMD_IGNORE=1\n", inert);
+                write_file(g_strdup_printf("run/udev/data/b4000:%u", minor), record);
+                g_free(record);
+        }
+        g_free(path);
+        g_free(number);
         return syspath;
 }
 
 static void begin(void) {
         testbed = umockdev_testbed_new();
-        recorded = "1";
+        fault_root = umockdev_testbed_get_root_dir(testbed);
         terminal = false;
         fault_name = NULL;
         fault_nth = 0;
@@ -274,8 +273,7 @@ START_TEST(unrecorded__unknown) {
         struct run run;
 
         begin();
-        add_base_image("BASEIMAGE", "1");
-        recorded = "0";
+        add_base_image("BASEIMAGE", NULL);
         call(arguments, NULL, &run);
         ck_assert_int_eq(run.status, STATE_UNKNOWN);
         end();

@@ -88,7 +88,7 @@ static void make_leaking(void) {
         ck_assert_int_eq(facts_add(&facts.devices[1], FACT_LINK, "/dev/a b"), 0);
         ck_assert_int_eq(facts_add(&facts.devices[1], FACT_LINK, "/dev/c\nd"), 0);
         ck_assert_int_eq(facts_add(&facts.devices[1], FACT_SWAP, "/dev/vdb1"), 0);
-        ck_assert_int_eq(facts_add_device(&facts, "vdaa", "vdaa", "/sys/block/vdaa", 0, &device), 0);
+        ck_assert_int_eq(facts_add_device(&facts, "vdaa", "vdaa", "/sys/block/vdaa", &device), 0);
         device->doubtful = true;
         ck_assert_int_eq(facts_add(device, FACT_ERROR, "gone: No such device"), 0);
         judge();
@@ -173,7 +173,7 @@ START_TEST(table__long_name) {
         struct device *device;
 
         facts = (struct facts){ .systemd = true };
-        ck_assert_int_eq(facts_add_device(&facts, "vdabcdefgh123", "vdabcdefgh", "/sys", 0, &device), 0);
+        ck_assert_int_eq(facts_add_device(&facts, "vdabcdefgh123", "vdabcdefgh", "/sys", &device), 0);
         device->read_only = true;
         judge();
         assert_printed(to_table, "DEVICE              STATE    ACCESS\n"
@@ -204,7 +204,7 @@ START_TEST(export__odd_name) {
         struct device *device;
 
         facts = (struct facts){ 0 };
-        ck_assert_int_eq(facts_add_device(&facts, "vd-b", "vd-b", "/sys", 0, &device), 0);
+        ck_assert_int_eq(facts_add_device(&facts, "vd-b", "vd-b", "/sys", &device), 0);
         judge();
         ck_assert_int_eq(print(to_export), 0);
         ck_assert_ptr_nonnull(strstr(output, "\nBASEIMAGE_VD_B_STATE="));

@@ -91,11 +91,13 @@ static const struct {
         { "dev.vdb@x", "vdb@x", false },
         { "a@b@dev-vdb.service", "b@dev-vdb", true },
         { "", "dev-vdb", false },
-        { ".device", "", true },
+        { ".device", "", false },
 };
 
 START_TEST(unit_is_of__table) {
-        ck_assert_int_eq(unit_is_of(units[_i].unit, units[_i].name), units[_i].is);
+        struct unit unit = unit_parse(units[_i].unit);
+
+        ck_assert_int_eq(unit_is_of(&unit, units[_i].name, strlen(units[_i].name)), units[_i].is);
 }
 END_TEST
 
