@@ -55,16 +55,19 @@ RestartSec=200ms
 [Install]
 WantedBy=sysinit.target
 """
-# The one that autopkgtest looks for once it has seen the prompt of a login.
-# Having asked it "type python3", 5.28 waits for one "# " more than it may get:
-# the prompt can come along with the answer.
+# The one that autopkgtest looks for once it has seen the prompt of a login.  It
+# waits 10 s at most for each thing from then on: so the guest comes to rest first.
+# Having asked "type python3", 5.28 waits for one "# " more than it may get: the
+# prompt can come along with the answer.
 AUTOPKGTEST_UNIT = """\
 [Unit]
 DefaultDependencies=no
 BindsTo=dev-hvc1.device
-After=dev-hvc1.device
+After=dev-hvc1.device systemd-udev-trigger.service
 Before=serial-getty@ttyS0.service
 [Service]
+ExecStartPre=/sbin/modprobe -a 9p 9pnet_virtio
+ExecStartPre=udevadm settle
 ExecStart=/bin/sh
 StandardInput=tty
 StandardError=tty
