@@ -109,6 +109,8 @@ class Guest:
                                                codec_errors="replace", timeout=COMMAND_SECONDS)
         self.wait_for_shell()
         self.run("systemctl is-system-running --wait || :", timeout=BOOT_SECONDS)
+        # Units do not wait for all events: of terminals, say.
+        self.settle()
 
     def connect(self, name):
         connection = socket.socket(socket.AF_UNIX)
