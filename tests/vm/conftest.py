@@ -99,7 +99,8 @@ def boot(request):
         base = [(path, SERIAL, True) for path in disk.paths]
         disks = {"before": base + own, "after": own + base}.get(attached, own) + list(more)
         name = request.node.name.replace("/", "-").removeprefix("test_")
-        return Guest(name, disk.kernel, disk.initrd, f"root={disk.roots[root or next(iter(disk.roots))]} ro {append}", disks, LOGS)
+        return Guest(name, disk.kernel, disk.initrd, f"root={disk.roots[root or next(iter(disk.roots))]} ro {append}",
+                     disks, LOGS, show=request.config.getoption("capture") == "no")
     return start
 
 

@@ -5,7 +5,7 @@ import re
 
 import cases
 from guest import BootFailed
-from inert import leaks, status, usable
+from inert import assert_inert, leaks, status
 
 
 def test_inert(case, make_disk, boot, plug_base, record_property):
@@ -14,11 +14,9 @@ def test_inert(case, make_disk, boot, plug_base, record_property):
     with boot(disk, case.attached, case.root, cases.append(case)) as guest:
         if case.attached == "plugged":
             plug_base(guest, disk)
-        found = leaks(guest)
-        assert not any(found.values()), found
+        assert_inert(guest, read=case in cases.FIRST)
         said = status(guest)
         assert said is None or said[0] == 0, said
-        usable(guest, read=case in cases.FIRST)
 
 
 def check_status_names(found, exit_status, said):
