@@ -119,7 +119,7 @@ def test_names__hostile(make_disk, boot, plug_base, fault):
         assert findings["state"] == "leaking"
 
 
-def test_root_with_that_serial(make_disk, boot, fault):
+def test_root__with_that_serial(make_disk, boot, fault):
     disk = make_disk()
     with fault("the root disk has the serial"):
         with pytest.raises(BootFailed, match="Gave up waiting for root"):

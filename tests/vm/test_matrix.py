@@ -8,7 +8,7 @@ from guest import BootFailed
 from inert import assert_inert, leaks, status
 
 
-def test_inert(case, make_disk, boot, plug_base, record_property):
+def test_base_image__inert(case, make_disk, boot, plug_base, record_property):
     record_property("case", tuple(case))
     disk = make_disk(case.suite, case.flavour, case.layout)
     with boot(disk, case.attached, case.root, cases.append(case)) as guest:
@@ -28,7 +28,7 @@ def check_status_names(found, exit_status, said):
         assert f":{escaped}" in said, (name, said)
 
 
-def test_harm_without_package(control, make_disk, boot, plug_base, record_property):
+def test_base_image__harm_without_package(control, make_disk, boot, plug_base, record_property):
     layout, attached = control
     disk = make_disk("bookworm", "crypt" if layout == "luks" else "plain", layout, package=False)
     try:
