@@ -19,7 +19,7 @@ from pathlib import Path
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "baseimage-udev"
 
 COMMON = (
-    "systemd-sysv udev kmod mount dbus linux-image-cloud-amd64 "
+    "systemd-sysv udev kmod mount dbus {kernel} "
     "btrfs-progs e2fsprogs xfsprogs lvm2 mdadm bcache-tools zstd libjson-c5"
 )
 # What a guest has beside COMMON: the initramfs generator first of all.
@@ -31,6 +31,8 @@ FLAVOURS = {
     "dracut-crypt": "dracut cryptsetup systemd-cryptsetup",
     "rules": "initramfs-tools udisks2 multipath-tools zfsutils-linux",
     "piuparts": "initramfs-tools apt",
+    # What autopkgtest itself needs, and what debian/tests/guest depends on.
+    "autopkgtest": "initramfs-tools adduser apt python3 iproute2 qemu-utils",
 }
 
 CRYPT_NAME = "cryptroot"
@@ -55,6 +57,23 @@ RestartSec=200ms
 [Install]
 WantedBy=sysinit.target
 """
+# The one that autopkgtest looks for once it has seen the prompt of a login.
+# Having asked it "type python3", 5.28 waits for one "# " more than it may get:
+# the prompt can come along with the answer.
+AUTOPKGTEST_UNIT = """\
+[Unit]
+DefaultDependencies=no
+BindsTo=dev-hvc1.device
+After=dev-hvc1.device
+Before=serial-getty@ttyS0.service
+[Service]
+ExecStart=/bin/sh
+StandardInput=tty
+StandardError=tty
+TTYPath=/dev/hvc1
+Environment=TERM=dumb ENV=/etc/test-shell.sh
+"""
+AUTOPKGTEST_ENV = "type() { printf '\\n# '; command type \"$@\"; }\n"
 
 
 class Unavailable(Exception):
@@ -107,7 +126,9 @@ def digest(*parts):
 
 def tree(suite, flavour):
     """The tar of a suite with the packages of a flavour."""
-    packages = f"{COMMON} {FLAVOURS[flavour]}".split()
+    # autopkgtest shares a directory by 9p, which the small kernel does not know.
+    kernel = "linux-image-amd64" if flavour == "autopkgtest" else "linux-image-cloud-amd64"
+    packages = f"{COMMON.format(kernel=kernel)} {FLAVOURS[flavour]}".split()
     options = [
         "--variant=essential", f"--include={','.join(packages)}",
         "--aptopt=Acquire::Check-Valid-Until \"false\"",
@@ -172,7 +193,10 @@ def chroot(directory, *command):
 
 
 def configure(directory, flavour):
-    (directory / "etc/systemd/system/test-shell.service").write_text(SHELL_UNIT)
+    (directory / "etc/systemd/system/test-shell.service").write_text(
+        AUTOPKGTEST_UNIT if flavour == "autopkgtest" else SHELL_UNIT)
+    if flavour == "autopkgtest":
+        (directory / "etc/test-shell.sh").write_text(AUTOPKGTEST_ENV)
     wants = directory / "etc/systemd/system/sysinit.target.wants"
     wants.mkdir(exist_ok=True)
     (wants / "test-shell.service").symlink_to("/etc/systemd/system/test-shell.service")

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""autopkgtest, who brought base images to test VMs, with its own QEMU guest.
+
+It runs debian/tests/guest in a guest that has the packages installed.
+"""
+
+import hashlib
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from conftest import LOGS
+from guest import accelerator
+from images import run
+from inert import SERIAL
+
+SOURCE = Path(__file__).parents[2]
+# For an emulated guest on a busy machine.
+BOOT_SECONDS, TIMEOUT_FACTOR = 900, 5
+
+# In place of QEMU.  autopkgtest wants KVM wherever there is a /dev/kvm; the
+# disks here have no boot loader; and it keeps no log of the console.
+QEMU = """\
+#!/bin/sh
+last=
+for word; do
+	shift
+	case "$last $word" in
+	*" -enable-kvm" | *" -cpu" | "-cpu "*) ;;
+	"-serial "*/ttyS0,*) set -- "$@" "$word,logfile={console}" ;;
+	*) set -- "$@" "$word" ;;
+	esac
+	last=$word
+done
+exec setpriv --pdeathsig KILL qemu-system-x86_64 "$@" {more}
+"""
+
+
+@pytest.fixture
+def autopkgtest(request, tmp_path):
+    """Runs debian/tests/guest; returns the directory of its artifacts and logs."""
+    # As a tree that is built: to autopkgtest, one that needs no tools in the guest.
+    shutil.copytree(SOURCE / "debian", tmp_path / "source/debian")
+    (tmp_path / "source/debian/files").touch()
+    qemu = tmp_path / "qemu-system-x86_64"
+    console = LOGS / f"{request.node.name.removeprefix('test_')}.console.log"
+
+    def start(disk, root, *options):
+        LOGS.mkdir(parents=True, exist_ok=True)
+        path, = disk.paths
+        qemu.write_text(QEMU.format(console=console, more=shlex.join([
+            *accelerator(), "-kernel", str(disk.kernel), "-initrd", str(disk.initrd),
+            "-append", f"console=ttyS0 panic=5 root={disk.roots[root]} ro"])))
+        qemu.chmod(0o755)
+        print(run("autopkgtest", "--no-built-binaries", "--test-name=guest",
+                  f"--timeout-factor={TIMEOUT_FACTOR}", f"--output-dir={tmp_path}/output", tmp_path / "source",
+                  "--", "qemu", f"--qemu-command={qemu}", "--boot=none", f"--timeout-reboot={BOOT_SECONDS}",
+                  *options, path))
+        return tmp_path / "output"
+    return start
+
+
+def test_autopkgtest__base_image_attached(make_disk, autopkgtest):
+    disk = make_disk("trixie", "autopkgtest")
+    path, = disk.paths
+    output = autopkgtest(disk, "partuuid",
+                         f"--qemu-options=-drive if=none,id=base,file={path},format=raw,readonly=on"
+                         f" -device virtio-blk-pci,drive=base,serial={SERIAL}")
+    assert "guest                PASS" in (output / "summary").read_text()
+    with open(path, "rb") as image:
+        digest = hashlib.file_digest(image, "sha256").hexdigest()
+    assert digest in (output / "artifacts/baseimage.sha256").read_text()
+
+
+def test_autopkgtest__base_image_made(make_disk, autopkgtest):
+    """None is attached: the test makes one itself."""
+    output = autopkgtest(make_disk("trixie", "autopkgtest"), "partuuid")
+    assert "guest                PASS" in (output / "summary").read_text()
