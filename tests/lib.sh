@@ -8,8 +8,9 @@
 DEMO_PACKAGES="btrfs-progs dosfstools dpkg-dev e2fsprogs fdisk mmdebstrap python3 python3-pexpect
 	qemu-system-x86 qemu-utils util-linux"
 # shellcheck disable=SC2034
-TEST_PACKAGES="$DEMO_PACKAGES autopkgtest bcache-tools clang clang-format clang-tidy cryptsetup-bin gcovr git libclang-rt-dev lintian lvm2
-	mandoc python3-pytest python3-pytest-xdist shellcheck udev valgrind xfsprogs"
+TEST_PACKAGES="$DEMO_PACKAGES autopkgtest bcache-tools clang clang-format clang-tidy cryptsetup-bin devscripts
+	gcovr git libclang-rt-dev lintian lvm2 mandoc piuparts python3-pytest python3-pytest-xdist shellcheck udev
+	valgrind xfsprogs"
 
 build_depends() {
 	# Names alone: version and architecture are apt's business.

@@ -12,28 +12,20 @@
 #include "util.h"
 
 struct fields {
-        struct iovec *fields;
-        size_t n;
+        struct iovec fields[6];
+        int n;
 };
 
 static void fields_done(struct fields *fields) {
-        for (size_t i = 0; i < fields->n; i++)
+        for (int i = 0; i < fields->n; i++)
                 free(fields->fields[i].iov_base);
-        free(fields->fields);
 }
 
-/* Takes the text, also on failure. */
+/* Takes the text, unless it is NULL: out of memory. */
 static int fields_take(struct fields *fields, char *text) {
-        struct iovec *grown = NULL;
-
-        if (text)
-                grown = realloc(fields->fields, (fields->n + 1) * sizeof(*grown));
-        if (!grown) {
-                free(text);
+        if (!text)
                 return -ENOMEM;
-        }
-        fields->fields = grown;
-        grown[fields->n++] = (struct iovec){ .iov_base = text, .iov_len = strlen(text) };
+        fields->fields[fields->n++] = (struct iovec){ .iov_base = text, .iov_len = strlen(text) };
         return 0;
 }
 
@@ -59,27 +51,50 @@ static int take_state(struct fields *fields, const char *disk, enum state state)
         return fields_take(fields, text_format("BASEIMAGE_STATE=%s", state_to_string(state)));
 }
 
-static int take_finding(struct fields *fields, const struct finding *finding) {
+/* Adds a line to the text, which is replaced. */
+static int add_finding(char **text, const struct finding *finding) {
         _cleanup_free_ char *evidence = text_escape(finding->evidence, true);
-
         if (!evidence)
                 return -ENOMEM;
-        return fields_take(fields,
-                           text_format("BASEIMAGE_FINDING=%s: %s %s %s", finding->device->node,
-                                       severity_to_string(finding->severity), finding->kind, evidence));
+        char *longer = text_format(
+                "%s%s%s: %s %s %s", *text ? *text : "BASEIMAGE_FINDINGS=", *text ? "\n" : "",
+                finding->device->node, severity_to_string(finding->severity), finding->kind, evidence);
+        if (!longer)
+                return -ENOMEM;
+        free(*text);
+        *text = longer;
+        return 0;
+}
+
+/* All in one field: of an entry with more than some 500 the journal takes none,
+ * and a disk of many partitions has them. */
+static int take_findings(struct fields *fields, const struct verdict *verdict, const char *disk) {
+        _cleanup_free_ char *text = NULL;
+
+        for (size_t i = 0; i < verdict->n_findings; i++) {
+                const struct finding *finding = &verdict->findings[i];
+
+                if (strcmp(finding->device->disk, disk) != 0)
+                        continue;
+                int r = add_finding(&text, finding);
+                if (r < 0)
+                        return r;
+        }
+        if (!text)
+                return 0;
+        int r = fields_take(fields, text);
+        text = NULL;
+        return r;
 }
 
 static int write_disk(const struct verdict *verdict, const char *disk) {
         _cleanup_(fields_done) struct fields fields = { 0 };
         int r;
 
-        r = take_state(&fields, disk, verdict_of_disk(verdict, disk));
-        for (size_t i = 0; r >= 0 && i < verdict->n_findings; i++)
-                if (strcmp(verdict->findings[i].device->disk, disk) == 0)
-                        r = take_finding(&fields, &verdict->findings[i]);
-        if (r < 0)
+        if ((r = take_state(&fields, disk, verdict_of_disk(verdict, disk))) < 0 ||
+            (r = take_findings(&fields, verdict, disk)) < 0)
                 return r;
-        return sd_journal_sendv(fields.fields, (int) fields.n);
+        return sd_journal_sendv(fields.fields, fields.n);
 }
 
 int journal_write(const struct facts *facts, const struct verdict *verdict) {

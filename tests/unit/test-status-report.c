@@ -307,16 +307,16 @@ START_TEST(journal__leaking) {
                                    "PRIORITY=4\n"
                                    "BASEIMAGE_DEVICE=/dev/vdb\n"
                                    "BASEIMAGE_STATE=leaking\n"
-                                   "BASEIMAGE_FINDING=/dev/vdb1: leak link /dev/a b\n"
-                                   "BASEIMAGE_FINDING=/dev/vdb1: leak link /dev/c\\x0ad\n"
-                                   "BASEIMAGE_FINDING=/dev/vdb1: leak swap /dev/vdb1\n"
+                                   "BASEIMAGE_FINDINGS=/dev/vdb1: leak link /dev/a b\n"
+                                   "/dev/vdb1: leak link /dev/c\\x0ad\n"
+                                   "/dev/vdb1: leak swap /dev/vdb1\n"
                                    "\n"
                                    "MESSAGE=Could not tell whether base image /dev/vdaa is inert\n"
                                    "MESSAGE_ID=" BASEIMAGE_MESSAGE_LEAKING "\n"
                                    "PRIORITY=4\n"
                                    "BASEIMAGE_DEVICE=/dev/vdaa\n"
                                    "BASEIMAGE_STATE=unknown\n"
-                                   "BASEIMAGE_FINDING=/dev/vdaa: unknown error gone: No such device\n"
+                                   "BASEIMAGE_FINDINGS=/dev/vdaa: unknown error gone: No such device\n"
                                    "\n");
         done();
 }

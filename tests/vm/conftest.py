@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+import contextlib
 import os
 import subprocess
 from collections import defaultdict
@@ -73,12 +74,17 @@ def deb():
     return built("baseimage-udev")
 
 
+@pytest.fixture(scope="session")
+def status_deb():
+    return built("baseimage-status")
+
+
 @pytest.fixture
-def make_disk(deb):
+def make_disk(deb, status_deb):
     def make(suite="bookworm", flavour="plain", layout="btrfs", package=True):
         try:
             # The libraries of Debian 11 are too old for baseimage-status.
-            looks = (built("baseimage-status"),) if suite != "bullseye" else ()
+            looks = (status_deb,) if suite != "bullseye" else ()
             return layouts.disk(suite, flavour, layout, looks + ((deb,) if package else ()))
         except images.Unavailable as reason:
             pytest.skip(str(reason))
@@ -93,8 +99,20 @@ def boot(request):
         base = [(path, SERIAL, True) for path in disk.paths]
         disks = {"before": base + own, "after": own + base}.get(attached, own) + list(more)
         name = request.node.name.replace("/", "-").removeprefix("test_")
-        return Guest(name, disk.kernel, disk.initrd, f"root={disk.roots[root or next(iter(disk.roots))]} ro {append}", disks, LOGS)
+        return Guest(name, disk.kernel, disk.initrd, f"root={disk.roots[root or next(iter(disk.roots))]} ro {append}",
+                     disks, LOGS, show=request.config.getoption("capture") == "no")
     return start
+
+
+@pytest.fixture
+def fault(record_property):
+    """A block in which something is broken on purpose: its end means survived."""
+    @contextlib.contextmanager
+    def broken(what):
+        record_property("injected", what)
+        yield
+        record_property("survived", what)
+    return broken
 
 
 @pytest.fixture

@@ -41,16 +41,18 @@ class Guest:
 
     disks: (path, serial, options) of each virtio disk in order; a serial of
     None is a disk that has none.  Disks are written to a throw-away overlay
-    unless they are read-only.
+    unless they are read-only.  The console goes to a file below logs, and with
+    show to standard output as well.
     """
 
-    def __init__(self, name, kernel, initrd, append, disks, logs=None):
+    def __init__(self, name, kernel, initrd, append, disks, logs=None, show=False):
         self.directory = Path(tempfile.mkdtemp(prefix="guest-"))
         self.console = Path(logs or self.directory) / f"{name}.console.log"
         self.console.parent.mkdir(parents=True, exist_ok=True)
         self.console.write_bytes(b"")
         self.numbers = itertools.count()
         self.process = self.shell = self.qmp = None
+        self.show = show
         self.command = [
             # A guest does not outlive its test, whatever ends that.
             "setpriv", "--pdeathsig", "KILL",
@@ -101,6 +103,8 @@ class Guest:
         with open(self.directory / "qemu.log", "wb") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log)
+        if self.show:
+            subprocess.Popen(["tail", "--follow", f"--pid={self.process.pid}", str(self.console)])
         self.qmp = self.connect("qmp").makefile("rw")
         self.qmp.readline()
         self.monitor("qmp_capabilities")
@@ -109,6 +113,8 @@ class Guest:
                                                codec_errors="replace", timeout=COMMAND_SECONDS)
         self.wait_for_shell()
         self.run("systemctl is-system-running --wait || :", timeout=BOOT_SECONDS)
+        # Units do not wait for all events: of terminals, say.
+        self.settle()
 
     def connect(self, name):
         connection = socket.socket(socket.AF_UNIX)

@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ FLAVOURS = {
     "dracut": "dracut",
     "dracut-crypt": "dracut cryptsetup systemd-cryptsetup",
     "rules": "initramfs-tools udisks2 multipath-tools zfsutils-linux",
+    "piuparts": "initramfs-tools apt",
     # What autopkgtest itself needs, and what debian/tests/guest depends on.
     "autopkgtest": "initramfs-tools adduser apt python3 iproute2 qemu-utils",
 }
@@ -117,6 +119,8 @@ def made_once(path):
         partial.unlink(missing_ok=True)
         yield partial
         partial.rename(path)
+        # A tree that was unpacked has a time of its own.
+        os.utime(path)
 
 
 def digest(*parts):
@@ -228,11 +232,16 @@ class Disk:
     roots: dict        # the values that root= can take, by name
 
 
-def prune(kind, keep=30):
-    """Removes what was not used for longest: each image takes up to 1 GiB."""
+def prune(kind, keep=30, seconds=1800):
+    """Removes what was not used for longest: each image takes up to 1 GiB.
+
+    What was used within so many seconds may still be in use.
+    """
     with locked(CACHE / "prune"):
         found = [path for path in (CACHE / kind).glob("*") if path.suffix not in (".lock", ".partial")]
         for path in sorted(found, key=lambda path: path.stat().st_mtime)[:-keep]:
+            if path.stat().st_mtime > time.time() - seconds:
+                break
             if path.is_dir():
                 shutil.rmtree(path)
             else:

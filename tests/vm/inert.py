@@ -136,7 +136,7 @@ def usable(guest, read=False):
         guest.run("dd if=/dev/baseimage of=/dev/null bs=1M", timeout=300)
 
 
-def assert_inert(guest):
+def assert_inert(guest, read=False):
     found = leaks(guest)
     assert not any(found.values()), found
-    usable(guest)
+    usable(guest, read)

@@ -8,6 +8,7 @@ the member's superblock.
 
 import contextlib
 import os
+import re
 import struct
 import tempfile
 import uuid
@@ -29,7 +30,7 @@ VG = "guestvg"
 
 FSTAB = {"btrfs": "defaults 0 0", "ext4": "errors=remount-ro 0 1", "xfs": "defaults 0 0"}
 # Names that are awkward in a link, a property or a unit.
-AWKWARD = ["a blank", "sla/sh", "Größe ☃", "per%cent", "quo\"te", "back\\slash"]
+AWKWARD = ["a blank", "sla/sh", "Größe ☃", "per%cent", "quo\"te", "back\\slash", "a\nE:FORGED=1"]
 
 
 def disk(suite, flavour, root, debs=()):
@@ -108,7 +109,7 @@ def partitioned(path, *parts):
     sparse(path, total + 4 * MIB)
     script, offset = ["label: gpt", f"label-id: {TABLE_UUID}"], MIB
     for _, size, name, guid in parts:
-        escaped = name.replace("\\", "\\x5c").replace('"', "\\x22")
+        escaped = re.sub(r'[\\"\n]', lambda match: f"\\x{ord(match[0]):02x}", name)
         script.append(f"start={offset // SECTOR}, size={size // SECTOR}, name=\"{escaped}\""
                       + (f", uuid={guid}" if guid else ""))
         offset += size

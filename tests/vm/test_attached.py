@@ -11,7 +11,7 @@ from inert import assert_inert, base_disks, leaks
 MANUAL = Path(__file__).parents[2] / "man/baseimage-udev.7.in"
 
 @pytest.mark.parametrize("suite", ["bookworm", "bullseye"])
-def test_unplugged_and_plugged_again(suite, make_disk, boot, plug_base):
+def test_base_image__unplugged_and_plugged_again(suite, make_disk, boot, plug_base):
     disk = make_disk(suite, layout="beside")
     with boot(disk) as guest:
         node, = plug_base(guest, disk)
@@ -22,7 +22,7 @@ def test_unplugged_and_plugged_again(suite, make_disk, boot, plug_base):
         assert_inert(guest)
 
 
-def test_two_at_once(make_disk, boot, plug_base):
+def test_base_image__two_at_once(make_disk, boot, plug_base):
     disk = make_disk()
     with boot(disk, "before") as guest:
         plug_base(guest, disk)
@@ -32,7 +32,7 @@ def test_two_at_once(make_disk, boot, plug_base):
         guest.run("cmp " + " ".join(f"/dev/{name}" for name in base_disks(guest)), timeout=300)
 
 
-def test_writable(make_disk, boot, plug_base):
+def test_base_image__writable(make_disk, boot, plug_base):
     disk = make_disk(layout="beside")
     with boot(disk) as guest:
         plug_base(guest, disk, readonly=False)
@@ -42,7 +42,7 @@ def test_writable(make_disk, boot, plug_base):
         assert_inert(guest)
 
 
-def test_shrinks_to_no_partitions(make_disk, boot, plug_base):
+def test_base_image__shrinks_to_no_partitions(make_disk, boot, plug_base):
     disk = make_disk()
     with boot(disk) as guest:
         node, = plug_base(guest, disk, readonly=False)
@@ -64,7 +64,7 @@ AUTOPKGTEST_RULE = (
     ("/run/udev/rules.d", "61-baseimage.rules", AUTOPKGTEST_RULE),
     ("/etc/udev/rules.d", "60-persistent-storage.rules", ""),
 ], ids=["autopkgtest", "60-persistent-storage-masked"])
-def test_beside_other_rules(where, name, rule, make_disk, boot, plug_base):
+def test_base_image__beside_other_rules(where, name, rule, make_disk, boot, plug_base):
     disk = make_disk(layout="beside")
     with boot(disk) as guest:
         guest.run(f"mkdir -p {where} && cat >{where}/{name} <<'END'\n{rule}\nEND\nudevadm control --reload")
@@ -73,7 +73,7 @@ def test_beside_other_rules(where, name, rule, make_disk, boot, plug_base):
 
 
 @pytest.mark.parametrize("attached", ["plugged", "before"])
-def test_beside_other_packages(attached, make_disk, boot, plug_base):
+def test_base_image__beside_other_packages(attached, make_disk, boot, plug_base):
     """udisks2, multipath-tools and zfs are installed; their rules run."""
     disk = make_disk(flavour="rules", layout="beside")
     with boot(disk, attached) as guest:
@@ -86,7 +86,7 @@ def test_beside_other_packages(attached, make_disk, boot, plug_base):
         assert "baseimage" not in guest.run("multipath -ll; multipath -v2 -d || :", check=False)
 
 
-def test_lvm_commands_with_filter(make_disk, boot):
+def test_lvm__commands_with_filter(make_disk, boot):
     """The recipe of the manual, for commands that read every disk by themselves."""
     disk = make_disk(layout="lvm")
     with boot(disk, "before", "mapper") as guest:

@@ -43,6 +43,14 @@ def test_helper__segments(unpacked):
     assert helper.stat().st_mode & 0o7777 == 0o755
 
 
+def test_status__hardened(status_deb, tmp_path):
+    """With all flags that Debian 12 knows; control flow protection came later."""
+    run("dpkg-deb", "-x", status_deb, tmp_path)
+    program = tmp_path / "usr/bin/baseimage-status"
+    run("hardening-check", "--nocfprotection", program)
+    assert program.stat().st_mode & 0o7777 == 0o755
+
+
 def test_deb__reproducible(deb, tmp_path):
     """The same to the bit from another path, at another time, in another locale.
 
@@ -83,6 +91,14 @@ class Chroot:
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a chroot")
 
 
+@needs_root
+def test_deb__piuparts_clean(deb, status_deb):
+    run("piuparts", f"--existing-chroot={seed('bookworm', 'piuparts')}", "--keep-sources-list",
+        "--distribution=bookworm", "--no-upgrade-test", "--no-eatmydata",
+        # Made anew, and not the same to the bit.
+        "--ignore-regex=/boot/initrd.img-.*", deb, status_deb)
+
+
 @pytest.fixture
 def chroot_of(deb, tmp_path):
     return lambda tree: Chroot(tree, deb, tmp_path)
@@ -98,37 +114,41 @@ HOLDS_RULE = "chroot $root sh -c 'lsinitramfs /boot/initrd.img-*' | grep -c base
 
 
 @needs_root
-def test_chroot__installed_and_purged(plain):
-    output = plain.run(INSTALL + "echo with $(" + HOLDS_RULE + ")\n"
-                       + "chroot $root dpkg --purge baseimage-udev\necho without $(" + HOLDS_RULE + ")\n"
-                       + "cd $root && find . -xdev -name '*baseimage*' ! -name 'baseimage-udev.list' -print\n")
-    assert "with 4\n" in output
-    assert "without 0\n" in output
-    assert "./" not in output
+def test_chroot__installed_and_purged(plain, fault):
+    with fault("dpkg: no udevd runs"):
+        output = plain.run(INSTALL + "echo with $(" + HOLDS_RULE + ")\n"
+                           + "chroot $root dpkg --purge baseimage-udev\necho without $(" + HOLDS_RULE + ")\n"
+                           + "cd $root && find . -xdev -name '*baseimage*' ! -name 'baseimage-udev.list' -print\n")
+        assert "with 4\n" in output
+        assert "without 0\n" in output
+        assert "./" not in output
 
 
 @needs_root
-def test_chroot__read_only_sys(plain):
+def test_chroot__read_only_sys(plain, fault):
     """As in a container: /sys is there to be read only, and no udevd runs."""
-    output = plain.run("mount -t sysfs -o ro none $root/sys\n" + INSTALL
-                       + "chroot $root dpkg-query -W -f '${Status}' baseimage-udev")
-    assert output.endswith("install ok installed")
+    with fault("dpkg: /sys read-only"):
+        output = plain.run("mount -t sysfs -o ro none $root/sys\n" + INSTALL
+                           + "chroot $root dpkg-query -W -f '${Status}' baseimage-udev")
+        assert output.endswith("install ok installed")
 
 
 @needs_root
-def test_chroot__boot_full(plain):
+def test_chroot__boot_full(plain, fault):
     """dpkg says so, and goes on from there once there is room."""
-    output = plain.run(
-        "cp -a $root/boot $root/tmp/boot\n"
-        "mount -t tmpfs -o size=$(du -sk $root/boot | cut -f1)k none $root/boot\n"
-        "cp -a $root/tmp/boot/. $root/boot/ || :\n"
-        "head -c 1G /dev/zero >$root/boot/full 2>/dev/null || :\n"
-        + INSTALL.strip() + " && echo installed || echo failed\n"
-        "rm $root/boot/full; mount -o remount,size=1G $root/boot\n"
-        "chroot $root dpkg --configure -a\n"
-        + HOLDS_RULE + "chroot $root dpkg --audit\nchroot $root dpkg-query -W -f '${Status}\\n' baseimage-udev\n")
-    assert "\nfailed\n" in output
-    assert output.endswith("\n4\ninstall ok installed\n")
+    with fault("dpkg: /boot full"):
+        output = plain.run(
+            "cp -a $root/boot $root/tmp/boot\n"
+            "mount -t tmpfs -o size=$(du -sk $root/boot | cut -f1)k none $root/boot\n"
+            "cp -a $root/tmp/boot/. $root/boot/ || :\n"
+            "head -c 1G /dev/zero >$root/boot/full 2>/dev/null || :\n"
+            + INSTALL.strip() + " && echo installed || echo failed\n"
+            "rm $root/boot/full; mount -o remount,size=1G $root/boot\n"
+            "chroot $root dpkg --configure -a\n"
+            + HOLDS_RULE + "chroot $root dpkg --audit\n"
+            "chroot $root dpkg-query -W -f '${Status}\\n' baseimage-udev\n")
+        assert "\nfailed\n" in output
+        assert output.endswith("\n4\ninstall ok installed\n")
 
 
 @needs_root

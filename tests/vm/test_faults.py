@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whatever breaks, the base image stays inert and the rest as it was."""
 
+import json
+import re
+
 import pytest
 
 from guest import BootFailed
@@ -17,34 +20,34 @@ FAULTS = {
 }
 
 
-def test_helper__broken(make_disk, boot, plug_base):
+def test_helper__broken(make_disk, boot, plug_base, fault):
     disk = make_disk(layout="beside")
     with boot(disk) as guest:
         guest.run(f"cp -a {HELPER} /root/helper")
         guest.run("udevadm trigger --settle /dev/vda1")
         other = properties(guest, "vda1")
-        for fault, command in FAULTS.items():
+        for what, command in FAULTS.items():
             guest.run(f"cp -a /root/helper {HELPER}; {command}")
-            node, = plug_base(guest, disk)
-            print(f"helper {fault}")
-            assert_inert(guest)
-            guest.run("udevadm trigger --settle /dev/vda1")
-            assert properties(guest, "vda1") == other
-            guest.unplug(node)
-        print(f"{len(FAULTS)} faults injected, {len(FAULTS)} survived")
+            with fault(f"helper: {what}"):
+                node, = plug_base(guest, disk)
+                assert_inert(guest)
+                guest.run("udevadm trigger --settle /dev/vda1")
+                assert properties(guest, "vda1") == other
+                guest.unplug(node)
 
 
-def test_helper__hangs(make_disk, boot, plug_base):
+def test_helper__hangs(make_disk, boot, plug_base, fault):
     """udev kills it, at its event timeout."""
     disk = make_disk()
     with boot(disk) as guest:
         guest.run(f"printf '#!/bin/sh\\nexec sleep 1000\\n' >{HELPER}")
         guest.run("echo event_timeout=8 >>/etc/udev/udev.conf; systemctl restart systemd-udevd")
-        plug_base(guest, disk)
-        found = leaks(guest)
-        # A worker that is killed leaves no record: nothing knows the disk then.
-        found.pop("udev")
-        assert not any(found.values()), found
+        with fault("helper: hangs"):
+            plug_base(guest, disk)
+            found = leaks(guest)
+            # A worker that is killed leaves no record: nothing knows the disk then.
+            found.pop("udev")
+            assert not any(found.values()), found
 
 
 @pytest.fixture
@@ -53,9 +56,9 @@ def times(request):
     return lambda number: number if request.config.getoption("all") else number // 10
 
 
-def test_storm__plugged_and_unplugged(times, make_disk, boot, plug_base):
+def test_storm__plugged_and_unplugged(times, make_disk, boot, plug_base, fault):
     disk = make_disk()
-    with boot(disk) as guest:
+    with boot(disk) as guest, fault(f"{times(100)} times plugged and unplugged"):
         for _ in range(times(100)):
             node, = plug_base(guest, disk)
             guest.unplug(node)
@@ -64,26 +67,65 @@ def test_storm__plugged_and_unplugged(times, make_disk, boot, plug_base):
         assert "killed" not in guest.run("journalctl -b -u systemd-udevd --no-pager")
 
 
-def test_storm__sixteen_while_triggered(times, make_disk, boot, plug_base):
+def test_storm__sixteen_while_triggered(times, make_disk, boot, plug_base, fault):
     disk = make_disk()
     with boot(disk) as guest:
-        guest.run(f"(for i in $(seq {times(50)}); do udevadm trigger; done) </dev/null >/dev/null 2>&1 &")
-        for _ in range(16):
-            plug_base(guest, disk, settle=False)
-        guest.wait_until(lambda: len(base_disks(guest)) == 16)
-        guest.run("wait; udevadm settle --timeout=1200", timeout=1200)
-        assert_inert(guest)
-        guest.run("for p in /sys/block/vd*/vd*; do echo change >$p/uevent; done; udevadm settle")
-        assert_inert(guest)
+        with fault(f"16 plugged, all devices triggered {times(50)} times"):
+            guest.run(f"(for i in $(seq {times(50)}); do udevadm trigger; done) </dev/null >/dev/null 2>&1 &")
+            for _ in range(16):
+                plug_base(guest, disk, settle=False)
+            guest.wait_until(lambda: len(base_disks(guest)) == 16)
+            guest.run("wait; udevadm settle --timeout=1200", timeout=1200)
+            assert_inert(guest)
+        with fault("a change of each partition at once"):
+            guest.run("for p in /sys/block/vd*/vd*; do echo change >$p/uevent; done; udevadm settle")
+            assert_inert(guest)
         assert "killed" not in guest.run("journalctl -b -u systemd-udevd --no-pager")
 
 
-def test_root_with_that_serial(make_disk, boot):
+# Each would be a line of its own in whatever shows it, were it not escaped.
+HOSTILE = """\
+import os
+name = "x\\nE:FORGED=1\\n%s\\"'\\\\ \\x1b[31m"
+deep = "/dev/" + "/".join(["d" * 200] * 19)
+os.makedirs(deep)
+for link in ("/dev/" + name, deep + "/" + name):
+    os.symlink("/dev/vdb1", link)
+os.mkdir("/mnt/" + name)
+"""
+OUTPUTS = {
+    "table": "baseimage-status",
+    "lines": "baseimage-status --export",
+    "JSON": "baseimage-status --json",
+    "journal": "baseimage-status --journal; journalctl -b -t baseimage-status -o cat --output-fields=BASEIMAGE_FINDINGS",
+    "record": "cat /run/udev/data/b*",
+}
+
+
+def test_names__hostile(make_disk, boot, plug_base, fault):
+    """Partitions, labels, links and a mount point, where all are leaks."""
+    disk = make_disk(layout="beside", package=False)
+    with boot(disk) as guest:
+        plug_base(guest, disk)
+        guest.run(f"python3 - <<'END'\n{HOSTILE}END\nmount -o ro /dev/vdb6 /mnt/x*")
+        for output, command in OUTPUTS.items():
+            with fault(f"hostile names: {output}"):
+                said = guest.run(command, check=False)
+                assert "FORGED" in said
+                # udev keeps UTF-8 as it is; nothing of ours prints it.
+                assert not re.search(r"^E:FORGED|[\0-\t\v-\x1f\x7f]", said, re.M), said
+                assert said.isascii() or output == "record", said
+        findings = json.loads(guest.run(OUTPUTS["JSON"], check=False))
+        assert findings["state"] == "leaking"
+
+
+def test_root__with_that_serial(make_disk, boot, fault):
     disk = make_disk()
-    with pytest.raises(BootFailed, match="Gave up waiting for root"):
-        with boot(disk, serial=SERIAL):
-            pass
-    with boot(disk, serial=SERIAL, append="baseimage_udev=off") as guest:
-        assert guest.run("findmnt -nvo SOURCE /") == "/dev/vda1\n"
-        assert "ID_SERIAL=BASEIMAGE" in guest.run("udevadm info /dev/vda")
-        assert "SYSTEMD_READY=0" not in guest.run("udevadm info /dev/vda")
+    with fault("the root disk has the serial"):
+        with pytest.raises(BootFailed, match="Gave up waiting for root"):
+            with boot(disk, serial=SERIAL):
+                pass
+        with boot(disk, serial=SERIAL, append="baseimage_udev=off") as guest:
+            assert guest.run("findmnt -nvo SOURCE /") == "/dev/vda1\n"
+            assert "ID_SERIAL=BASEIMAGE" in guest.run("udevadm info /dev/vda")
+            assert "SYSTEMD_READY=0" not in guest.run("udevadm info /dev/vda")

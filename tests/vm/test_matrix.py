@@ -5,20 +5,18 @@ import re
 
 import cases
 from guest import BootFailed
-from inert import leaks, status, usable
+from inert import assert_inert, leaks, status
 
 
-def test_inert(case, make_disk, boot, plug_base, record_property):
+def test_base_image__inert(case, make_disk, boot, plug_base, record_property):
     record_property("case", tuple(case))
     disk = make_disk(case.suite, case.flavour, case.layout)
     with boot(disk, case.attached, case.root, cases.append(case)) as guest:
         if case.attached == "plugged":
             plug_base(guest, disk)
-        found = leaks(guest)
-        assert not any(found.values()), found
+        assert_inert(guest, read=case in cases.FIRST)
         said = status(guest)
         assert said is None or said[0] == 0, said
-        usable(guest, read=case in cases.FIRST)
 
 
 def check_status_names(found, exit_status, said):
@@ -30,7 +28,7 @@ def check_status_names(found, exit_status, said):
         assert f":{escaped}" in said, (name, said)
 
 
-def test_harm_without_package(control, make_disk, boot, plug_base, record_property):
+def test_base_image__harm_without_package(control, make_disk, boot, plug_base, record_property):
     layout, attached = control
     disk = make_disk("bookworm", "crypt" if layout == "luks" else "plain", layout, package=False)
     try:

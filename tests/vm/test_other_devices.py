@@ -41,7 +41,7 @@ def dev_links(guest):
 
 
 @pytest.mark.parametrize("suite", ["bookworm", "trixie"])
-def test_unchanged(suite, make_disk, boot):
+def test_other_devices__unchanged(suite, make_disk, boot):
     seen = []
     for package in (False, True):
         disk = make_disk(suite, layout="ext4", package=package)

@@ -34,7 +34,7 @@ def initramfs_has_it(guest):
     return "baseimage_id" in guest.run("lsinitramfs /boot/initrd.img-*", timeout=300)
 
 
-def test_installed_and_removed(deb, older, tmp_path, make_disk, boot, plug_base):
+def test_package__installed_and_removed(deb, older, tmp_path, make_disk, boot, plug_base):
     disk = make_disk(package=False)
     carriers = [as_disk(path, tmp_path) for path in (older, deb)]
     more = [(path, f"DEB{number}", True) for number, (path, _) in enumerate(carriers)]
