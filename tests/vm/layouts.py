@@ -74,15 +74,16 @@ def loop(path):
         run("losetup", "--detach", device)
 
 
-@contextlib.contextmanager
-def mounted(device, work):
+def run_mounted(device, work, script):
+    """Runs shell commands on the device's file system, mounted at $1.
+
+    In a mount namespace of its own: one that another test copies meanwhile
+    would keep it mounted.  One at a time: the kernel takes no UUID twice.
+    """
     target = Path(work) / "mount"
     target.mkdir()
-    run("mount", device, target)
-    try:
-        yield target
-    finally:
-        run("umount", target)
+    with locked(CACHE / "mounted"):
+        run("unshare", "--mount", "sh", "-ec", f'mount "$0" "$1"\n{script}', device, target)
 
 
 def make_fs(directory, work, filesystem, *fstab):
@@ -98,8 +99,8 @@ def make_fs(directory, work, filesystem, *fstab):
         # mkfs.xfs of Debian 12 takes no directory.  Features that the oldest
         # guest kernel knows.
         run("mkfs.xfs", "-q", "-m", f"uuid={FS_UUID},bigtime=0,inobtcount=0", "-L", FS_LABEL, path)
-        with loop(path) as device, mounted(device, work) as target:
-            run("cp", "-a", f"{directory}/.", target)
+        with loop(path) as device:
+            run_mounted(device, work, f'cp -a "{directory}/." "$1"')
     return path
 
 
@@ -203,9 +204,8 @@ def on_two_disks(seed_directory, target):
         make_fs(seed_directory, work, "btrfs").rename(target / "0.raw")
         sparse(target / "1.raw", FS_SIZE)
         with loop(target / "0.raw") as first, loop(target / "1.raw") as second:
-            with mounted(first, work) as mount:
-                run("btrfs", "device", "add", "-f", second, mount)
-                run("btrfs", "balance", "start", "--force", "-dconvert=raid0", "-mconvert=raid1", mount)
+            run_mounted(first, work, f"""btrfs device add -f {second} "$1"
+                btrfs balance start --force -dconvert=raid0 -mconvert=raid1 "$1" """)
             run("btrfs", "device", "scan", "--forget", first)
             run("btrfs", "device", "scan", "--forget", second)
 
