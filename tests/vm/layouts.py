@@ -204,10 +204,12 @@ def on_two_disks(seed_directory, target):
         make_fs(seed_directory, work, "btrfs").rename(target / "0.raw")
         sparse(target / "1.raw", FS_SIZE)
         with loop(target / "0.raw") as first, loop(target / "1.raw") as second:
-            run_mounted(first, work, f"""btrfs device add -f {second} "$1"
-                btrfs balance start --force -dconvert=raid0 -mconvert=raid1 "$1" """)
-            run("btrfs", "device", "scan", "--forget", first)
-            run("btrfs", "device", "scan", "--forget", second)
+            try:
+                run_mounted(first, work, f"""btrfs device add -f {second} "$1"
+                    btrfs balance start --force -dconvert=raid0 -mconvert=raid1 "$1" """)
+            finally:
+                # Else the kernel misses the second disk in the next of this UUID.
+                run("sh", "-c", f"btrfs device scan --forget {first} {second} || :")
 
 
 def on_lvm(seed_directory, target):
