@@ -232,7 +232,7 @@ class Disk:
     roots: dict        # the values that root= can take, by name
 
 
-def prune(kind, keep=30, seconds=1800):
+def prune(kind, keep=30, seconds=1200):
     """Removes what was not used for longest: each image takes up to 1 GiB.
 
     What was used within so many seconds may still be in use.
