@@ -78,3 +78,10 @@ def test_autopkgtest__base_image_made(make_disk, autopkgtest):
     """None is attached: the test makes one itself."""
     output = autopkgtest(make_disk("trixie", "autopkgtest"), "partuuid")
     assert "guest                PASS" in (output / "summary").read_text()
+
+
+def test_autopkgtest__fails_without_package(make_disk, autopkgtest, tmp_path):
+    control = tmp_path / "source/debian/tests/control"
+    control.write_text(control.read_text().replace("Depends: @, iproute2", "Depends: iproute2"))
+    with pytest.raises(RuntimeError, match="leak +unit(.|\n)*guest +FAIL non-zero exit status 1"):
+        autopkgtest(make_disk("trixie", "autopkgtest", package=False), "partuuid")
