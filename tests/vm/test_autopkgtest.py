@@ -21,14 +21,15 @@ SOURCE = Path(__file__).parents[2]
 BOOT_SECONDS, TIMEOUT_FACTOR = 900, 5
 
 # In place of QEMU.  autopkgtest wants KVM wherever there is a /dev/kvm; the
-# disks here have no boot loader; and it keeps no log of the console.
+# disks here have no boot loader; it keeps no log of the console; and two that
+# start at once want the same port of the host for a network that no test needs.
 QEMU = """\
 #!/bin/sh
 last=
 for word; do
 	shift
 	case "$last $word" in
-	*" -enable-kvm" | *" -cpu" | "-cpu "*) ;;
+	*" -enable-kvm" | *" -cpu" | "-cpu "* | *" -net" | "-net "*) ;;
 	"-serial "*/ttyS0,*) set -- "$@" "$word,logfile={console}" ;;
 	*) set -- "$@" "$word" ;;
 	esac
@@ -51,7 +52,7 @@ def autopkgtest(request, tmp_path):
         LOGS.mkdir(parents=True, exist_ok=True)
         path, = disk.paths
         qemu.write_text(QEMU.format(console=console, more=shlex.join([
-            *accelerator(), "-kernel", str(disk.kernel), "-initrd", str(disk.initrd),
+            *accelerator(), "-nic", "none", "-kernel", str(disk.kernel), "-initrd", str(disk.initrd),
             "-append", f"console=ttyS0 panic=5 root={disk.roots[root]} ro"])))
         qemu.chmod(0o755)
         print(run("autopkgtest", "--no-built-binaries", "--test-name=guest",
