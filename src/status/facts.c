@@ -305,7 +305,7 @@ static int read_record(const struct roots *roots, struct facts *facts, struct de
         size_t size = 0;
 
         /* Then there is an error already. */
-        if (device->devnum == 0)
+        if (device->doubtful || device->devnum == 0)
                 return 0;
         path = text_format("%s/data/b%u:%u", roots->run_udev, major(device->devnum), minor(device->devnum));
         if (!path)
@@ -569,14 +569,14 @@ int facts_read(const struct roots *roots, struct facts *facts) {
 
 /* One look at the folder of all: one at each device takes its time. */
 int facts_check_gone(const struct roots *roots, struct facts *facts) {
-        _cleanup_free_ char *path = text_format("%s/class/block", roots->sys);
-        _cleanup_free_ bool *there = calloc(facts->n_devices + 1, sizeof(*there));
         struct dirent *entry;
 
-        if (!path || !there)
-                return -ENOMEM;
         if (facts->n_devices == 0)
                 return 0;
+        _cleanup_free_ char *path = text_format("%s/class/block", roots->sys);
+        _cleanup_free_ bool *there = calloc(facts->n_devices, sizeof(*there));
+        if (!path || !there)
+                return -ENOMEM;
         _cleanup_closedir_ DIR *directory = opendir(path);
         if (!directory)
                 return facts_add_error(facts, NULL, path, errno);

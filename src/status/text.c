@@ -83,12 +83,14 @@ char *unit_escape_path(const char *path) {
 }
 
 struct unit unit_parse(const char *text) {
-        struct unit unit = { .prefix = text, .instance = text };
+        struct unit unit = { 0 };
         const char *type = strrchr(text, '.'), *at = strchr(text, '@');
 
-        if (type)
-                unit.n_prefix = (size_t) (type - text);
-        if (type && at && at < type) {
+        if (!type)
+                return unit;
+        unit.prefix = text;
+        unit.n_prefix = (size_t) (type - text);
+        if (at && at < type) {
                 unit.instance = at + 1;
                 unit.n_instance = (size_t) (type - unit.instance);
         }
@@ -96,8 +98,8 @@ struct unit unit_parse(const char *text) {
 }
 
 bool unit_is_of(const struct unit *unit, const char *name, size_t n) {
-        return n > 0 && ((unit->n_prefix == n && memcmp(unit->prefix, name, n) == 0) ||
-                         (unit->n_instance == n && memcmp(unit->instance, name, n) == 0));
+        return (unit->prefix && unit->n_prefix == n && memcmp(unit->prefix, name, n) == 0) ||
+               (unit->instance && unit->n_instance == n && memcmp(unit->instance, name, n) == 0);
 }
 
 /* The kernel writes blanks and backslashes in names as \ooo. */

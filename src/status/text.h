@@ -27,8 +27,7 @@ char *text_escape(const char *text, bool spaces);
 char *unit_escape_path(const char *path);
 
 /* What a unit can be called by: all of its name but the type, and what it is
- * the instance of a template for.  Both are in the text given; a length of 0:
- * there is none. */
+ * the instance of a template for.  Both are in the text given, or NULL. */
 struct unit {
         const char *prefix, *instance;
         size_t n_prefix, n_instance;

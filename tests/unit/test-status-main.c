@@ -44,7 +44,7 @@ int __wrap_sd_journal_sendv(const struct iovec *fields, int n) {
         return 0;
 }
 
-/* Takes the path below the guest's root. */
+/* Takes the path below the guest's root; without content, makes its folder alone. */
 static void write_file(char *path, const char *content) {
         char *full = g_build_filename(umockdev_testbed_get_root_dir(testbed), path, NULL),
              *folder = g_path_get_dirname(full);

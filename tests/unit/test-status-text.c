@@ -91,7 +91,7 @@ static const struct {
         { "dev.vdb@x", "vdb@x", false },
         { "a@b@dev-vdb.service", "b@dev-vdb", true },
         { "", "dev-vdb", false },
-        { ".device", "", false },
+        { ".device", "", true },
 };
 
 START_TEST(unit_is_of__table) {

@@ -31,7 +31,7 @@ def as_disk(path, directory):
 
 
 def initramfs_has_it(guest):
-    return "baseimage_id" in guest.run("lsinitramfs /boot/initrd.img-*", timeout=300)
+    return "baseimage_id" in guest.run("lsinitramfs /boot/initrd.img-*")
 
 
 def test_package__installed_and_removed(deb, older, tmp_path, make_disk, boot, plug_base):
