@@ -112,6 +112,13 @@ def leaks_udev(guest, names):
     return found
 
 
+def late(guest):
+    """The devices of the base image that udev had no record of when systemd started."""
+    start = int(guest.run("systemctl show --property=UserspaceTimestampMonotonic --value"))
+    return [name for name in devices(guest, base_disks(guest))
+            if int(guest.run(f"udevadm info --query=property /dev/{name} | sed -n s/^USEC_INITIALIZED=//p")) > start]
+
+
 def properties(guest, name):
     """A device's properties, in words: links have no order."""
     return sorted(guest.run(f"udevadm info --query=property /dev/{name}").replace("=", " ").split())
