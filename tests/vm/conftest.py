@@ -30,6 +30,11 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("control", cases.CONTROLS if every else cases.ONE_CONTROL_EACH, ids="-".join)
 
 
+def pytest_collection_modifyitems(items):
+    """The longest first, or one worker would be at it when the others are done."""
+    items.sort(key=lambda item: item.path.stem not in ("test_package", "test_autopkgtest"))
+
+
 def pytest_runtest_logreport(report):
     """A run takes long: says at once what failed, not at its end."""
     if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:

@@ -39,8 +39,9 @@ def test_package__installed_and_removed(deb, older, tmp_path, make_disk, boot, p
     carriers = [as_disk(path, tmp_path) for path in (older, deb)]
     more = [(path, f"DEB{number}", True) for number, (path, _) in enumerate(carriers)]
     with boot(disk, more=more) as guest:
-        # To make an initramfs is most of the time here: with the fewest modules.
-        guest.run("sed -i 's/^MODULES=.*/MODULES=dep/' /etc/initramfs-tools/initramfs.conf")
+        # To make an initramfs is most of the time here, and none is booted: the least in it.
+        guest.run("sed -i 's/^MODULES=.*/MODULES=list/' /etc/initramfs-tools/initramfs.conf")
+        guest.run("(cd /usr/share/initramfs-tools/hooks; chmod -x bcache btrfs dmsetup fsck lvm2 mdadm thermal xfs)")
         for number, (_, size) in enumerate(carriers):
             guest.run(f"head -c {size} /dev/disk/by-id/virtio-DEB{number} >/root/{number}.deb")
         plug_base(guest, disk)
