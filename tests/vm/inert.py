@@ -101,21 +101,21 @@ def leaks_kernel(guest, names):
     return found
 
 
-def records(guest):
-    """The properties of each device that has a node, by its name.
+def udev_database(guest):
+    """The lines of "udevadm info --export-db", by device.
 
     All at once: to ask for each of 64 partitions takes an emulated guest long.
     """
+    return [block.splitlines() for block in guest.run("udevadm info --export-db").strip().split("\n\n")]
+
+
+def records(guest):
+    """The properties of each device that has a node, by its name."""
     found = {}
-    for line in guest.run("udevadm info --export-db | sed -n '/^[PNE]: /p'").splitlines():
-        kind, rest = line.split(": ", 1)
-        if kind == "P":     # the path: of another device from here on, with a node or without
-            record = {}
-        elif kind == "N":
-            found[rest] = record
-        else:
-            key, _, value = rest.partition("=")
-            record[key] = value
+    for lines in udev_database(guest):
+        fields = [line.partition(": ")[::2] for line in lines]
+        for name in [value for kind, value in fields if kind == "N"]:
+            found[name] = dict(value.partition("=")[::2] for kind, value in fields if kind == "E")
     return found
 
 

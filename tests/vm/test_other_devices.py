@@ -6,22 +6,22 @@ import re
 import pytest
 
 from images import Unavailable, chroot, seed
-from inert import SERIAL
+from inert import SERIAL, udev_database
 
 # Others that could be taken for the base image: (serial, twin of the root disk).
 OTHERS = [(None, False), (f"{SERIAL}2", False), (f"X{SERIAL}", False), (f"{SERIAL} X", True), (None, True)]
 
 
-def records(guest):
+def comparable(guest):
     """The udev database, but for what differs between any two boots.
 
     A set for each device: udev keeps properties and links in no order.
     """
     guest.settle()
     found = {}
-    for block in guest.run("udevadm info --export-db").split("\n\n"):
+    for device in udev_database(guest):
         lines = set()
-        for line in filter(None, block.splitlines()):
+        for line in device:
             if re.match(r"E: (USEC_INITIALIZED|SEQNUM|LVM_\w+)=|[IWQVJB]: ", line):
                 continue
             # Links and tags are sets.
@@ -49,7 +49,7 @@ def test_other_devices__unchanged(suite, make_disk, boot):
         more = [(disk.paths[0] if twin else blank.paths[0], serial, True) for serial, twin in OTHERS]
         # By the kernel's name: the UUIDs of root lead to any of the twins.
         with boot(disk, append="root=/dev/vda1", more=more) as guest:
-            seen.append((records(guest), dev_links(guest)))
+            seen.append((comparable(guest), dev_links(guest)))
     (without, links_without), (with_, links_with) = seen
     assert sorted(with_.keys() ^ without.keys()) == []
     different = {path: with_[path] ^ without[path] for path in without if with_[path] != without[path]}
