@@ -468,7 +468,7 @@ static int add_opt_out(struct facts *facts, char *line) {
         if (!cmdline_opts_out(line))
                 return 0;
         for (size_t i = 0; i < facts->n_devices; i++) {
-                int r = facts_add(&facts->devices[i], FACT_OPT_OUT, BASEIMAGE_OPT_OUT "=off");
+                int r = facts_add(&facts->devices[i], FACT_OPT_OUT, BASEIMAGE_OPTION "=off");
                 if (r < 0)
                         return r;
         }

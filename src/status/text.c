@@ -181,7 +181,7 @@ int swaps_parse(char *line, const char **ret_path) {
 }
 
 bool cmdline_opts_out(const char *cmdline) {
-        static const char option[] = BASEIMAGE_OPT_OUT "=off";
+        static const char option[] = BASEIMAGE_OPTION "=off";
 
         for (;;) {
                 cmdline += strspn(cmdline, " \t\n");

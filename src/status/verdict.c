@@ -48,7 +48,7 @@ static const struct {
 };
 
 static const char remedy_root[] =
-        "if this is the guest's own disk, give it another serial; until then boot with " BASEIMAGE_OPT_OUT
+        "if this is the guest's own disk, give it another serial; until then boot with " BASEIMAGE_OPTION
         "=off; if not, boot again with the rule in the initramfs";
 static const char remedy_writable[] =
         "attach it read-only, so that nothing in the guest can change the image";

@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         char *cmdline = fuzz_string(data, size);
 
         if (cmdline_opts_out(cmdline))
-                require(strstr(cmdline, BASEIMAGE_OPT_OUT "=off"));
+                require(strstr(cmdline, BASEIMAGE_OPTION "=off"));
         free(cmdline);
         return 0;
 }
