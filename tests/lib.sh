@@ -73,12 +73,18 @@ need() {
 	} >&2 || fail "apt-get could not install$lacking; what it said is above"
 }
 
+# copy_source DIRECTORY: what is not ignored of this tree, with or without git.
+copy_source() {
+	mkdir -p "$1"
+	{ git ls-files --cached --others --exclude-standard -z 2>/dev/null || find . -type f -print0; } |
+		tar --create --null --files-from=- --ignore-failed-read | tar --extract --touch --directory="$1"
+}
+
 # build_debs DIRECTORY: builds the packages of this tree into it.
 # No file is to be older than the changelog: its time would go into the package.
 build_debs() {
 	source=$(mktemp -d)
-	{ git ls-files --cached --others --exclude-standard -z 2>/dev/null || find . -type f -print0; } |
-		tar --create --null --files-from=- --ignore-failed-read | tar --extract --touch --directory="$source" --one-top-level=tree
+	copy_source "$source/tree"
 	if ! (cd "$source/tree" && dpkg-buildpackage -us -uc -b) >"$source/log" 2>&1; then
 		tail -n 40 "$source/log" >&2
 		echo "$0: the package does not build" >&2

@@ -32,7 +32,7 @@ def pytest_generate_tests(metafunc):
 
 def pytest_collection_modifyitems(items):
     """The longest first, or one worker would be at it when the others are done."""
-    items.sort(key=lambda item: item.path.stem not in ("test_package", "test_autopkgtest"))
+    items.sort(key=lambda item: item.path.stem not in ("test_front_door", "test_package", "test_autopkgtest"))
 
 
 def pytest_runtest_logreport(report):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Before and after: two guests, their own image attached, and what becomes of them.
 
-Words: the directory of the built packages; the release, else the stable one.
+Words: the directory of the built packages; --prepare where none is to be booted;
+the release, else it is the stable one.
 """
 
 import os
@@ -29,9 +30,9 @@ def paint(text, code):
 class Side(threading.Thread):
     """One of the two guests: boots, looks, ends."""
 
-    def __init__(self, name, suite, debs):
+    def __init__(self, name, suite, debs, boots):
         super().__init__(daemon=True)
-        self.name, self.suite, self.debs = name, suite, debs
+        self.name, self.suite, self.debs, self.boots = name, suite, debs, boots
         self.doing, self.detail, self.moved = "waiting", "", time.monotonic()
         self.rows, self.error, self.guest = {}, None, None
 
@@ -43,6 +44,8 @@ class Side(threading.Thread):
         try:
             image = disk(self.suite, "plain", "btrfs", self.debs)
             path, = image.paths
+            if not self.boots:
+                return
             self.guest = Guest(f"demo-{self.name}", image.kernel, image.initrd,
                                f"root={image.roots['partuuid']} ro",
                                [(path, None, False), (path, SERIAL, True)], CACHE / "logs")
@@ -137,10 +140,12 @@ def show_table(sides):
 
 
 def main():
-    suite = (sys.argv[2:] or [STABLE])[0]
-    deb, = Path(sys.argv[1]).glob("baseimage-udev_*.deb")
-    sides = [Side("without", suite, ()), Side("with", suite, (deb,))]
-    print(f"Booting a guest of Debian ({suite}) twice, its own image attached as a second disk.\n"
+    directory, *words = sys.argv[1:]
+    boots = "--prepare" not in words
+    suite = ([word for word in words if word != "--prepare"] or [STABLE])[0]
+    deb, = Path(directory).glob("baseimage-udev_*.deb")
+    sides = [Side("without", suite, (), boots), Side("with", suite, (deb,), boots)]
+    print(f"A guest of Debian ({suite}) is booted twice, its own image attached as a second disk.\n"
           "(The first time, its system is fetched and built: some minutes.)", flush=True)
     for side in sides:
         side.start()
@@ -152,6 +157,8 @@ def main():
             last = str(side.error).strip().splitlines()[-1:] or [type(side.error).__name__]
             print(f"tests/demo: the guest {side.name} the package: {last[0]}{console}", file=sys.stderr)
             sys.exit(2)
+    if not boots:
+        return
     show_table(sides)
     print("\nConsole logs:")
     for side in sides:
