@@ -96,7 +96,7 @@ int facts_add_device(struct facts *facts, const char *name, const char *disk, co
         if (!device->name || !device->disk || !device->node || !device->syspath)
                 return -ENOMEM;
         if (strcmp(name, disk) != 0)
-                device->partition = (unsigned) strtoul(name + strcspn(name, "0123456789"), NULL, 10);
+                device->partition = (unsigned)strtoul(name + strcspn(name, "0123456789"), NULL, 10);
         *ret = device;
         return 0;
 }

@@ -31,7 +31,7 @@ static int find_initramfs(const struct roots *roots, char **ret) {
 }
 
 static int spawn(const char *program, const char *argument, int output, pid_t *ret) {
-        char *const argv[] = { (char *) program, (char *) argument, NULL };
+        char *const argv[] = { (char *)program, (char *)argument, NULL };
         posix_spawn_file_actions_t actions;
 
         int r = posix_spawn_file_actions_init(&actions);

@@ -99,7 +99,7 @@ static int parse_argv(int argc, char *argv[], struct arguments *ret) {
                 arguments.output = output;
         }
         arguments.devices = argv + optind;
-        arguments.n_devices = (size_t) (argc - optind);
+        arguments.n_devices = (size_t)(argc - optind);
         *ret = arguments;
         return 1;
 }

@@ -54,15 +54,15 @@ static void table_remedies(FILE *out, const struct verdict *verdict) {
 }
 
 int report_table(FILE *out, const struct facts *facts, const struct verdict *verdict, bool colour) {
-        int width = (int) strlen("DEVICE");
+        int width = (int)strlen("DEVICE");
 
         if (facts->n_devices == 0) {
                 fputs("No base image attached.\n", out);
                 return 0;
         }
         for (size_t i = 0; i < facts->n_devices; i++)
-                if ((int) strlen(facts->devices[i].node) > width)
-                        width = (int) strlen(facts->devices[i].node);
+                if ((int)strlen(facts->devices[i].node) > width)
+                        width = (int)strlen(facts->devices[i].node);
 
         fprintf(out, "%-*s  %-7s  %s\n", width, "DEVICE", "STATE", "ACCESS");
         for (size_t i = 0; i < facts->n_devices; i++) {
@@ -85,7 +85,7 @@ int report_table(FILE *out, const struct facts *facts, const struct verdict *ver
 static void export_key(FILE *out, const struct device *device) {
         fputs("BASEIMAGE_", out);
         for (const char *c = device->name; *c; c++)
-                fputc(isalnum((unsigned char) *c) ? toupper((unsigned char) *c) : '_', out);
+                fputc(isalnum((unsigned char)*c) ? toupper((unsigned char)*c) : '_', out);
         fputc('_', out);
 }
 

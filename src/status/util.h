@@ -11,7 +11,7 @@
 #define _cleanup_(function) __attribute__((cleanup(function)))
 
 static inline void freep(void *p) {
-        free(*(void **) p);
+        free(*(void **)p);
 }
 
 static inline void fclosep(FILE **file) {

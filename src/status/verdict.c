@@ -120,7 +120,7 @@ static int judge_contract(const struct device *device, struct verdict *verdict) 
                                                       .severity = SEVERITY_LEAK,
                                                       .device = device,
                                                       .kind = "missing",
-                                                      .evidence = text_format("%.*s", (int) all, line),
+                                                      .evidence = text_format("%.*s", (int)all, line),
                                                       .remedy = remedy_rule,
                                               });
                 if (r < 0)

@@ -18,7 +18,7 @@ static void add_facts(struct facts *facts, char *text) {
         device->devnum = makedev(252, 17);
         while ((line = strsep(&text, "\n")))
                 if (line[0] != '\0')
-                        require(facts_add(device, (unsigned char) line[0] % _FACT_KINDS, "%s", line + 1) ==
+                        require(facts_add(device, (unsigned char)line[0] % _FACT_KINDS, "%s", line + 1) ==
                                 0);
 }
 

@@ -76,9 +76,9 @@ void guest_folder(const struct guest *guest, const char *path) {
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-        (void) st;
-        (void) type;
-        (void) ftw;
+        (void)st;
+        (void)type;
+        (void)ftw;
         return remove(path);
 }
 

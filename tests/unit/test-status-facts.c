@@ -388,7 +388,7 @@ START_TEST(narrow__table) {
         if (narrow[_i].left) {
                 ck_assert_int_eq(r, 0);
                 for (size_t i = 0; i < facts.n_devices; i++)
-                        used += snprintf(left + used, sizeof(left) - (size_t) used, "%s%s", i > 0 ? " " : "",
+                        used += snprintf(left + used, sizeof(left) - (size_t)used, "%s%s", i > 0 ? " " : "",
                                          facts.devices[i].name);
                 ck_assert_str_eq(left, narrow[_i].left);
         } else {
@@ -470,13 +470,13 @@ END_TEST
 
 START_TEST(faults__narrow) {
         const char *failed, *unknown;
-        char *names[] = { (char *) "vdb1", (char *) "/dev/vdb" };
+        char *names[] = { (char *)"vdb1", (char *)"/dev/vdb" };
         unsigned nth = 0;
 
         do {
                 begin();
                 fault_arm(NULL, ++nth);
-                int r = facts_narrow(&guest.roots, &facts, names, 1 + (size_t) _i, &unknown);
+                int r = facts_narrow(&guest.roots, &facts, names, 1 + (size_t)_i, &unknown);
                 failed = fault_disarm();
                 ck_assert_int_eq(r, failed ? -ENOMEM : _i == 0 ? 0 : -ENODEV);
                 ck_assert_uint_eq(facts.n_devices, r == 0 ? 1 : 2);

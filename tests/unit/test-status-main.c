@@ -34,13 +34,13 @@ int __wrap_sd_booted(void) {
 
 int __wrap_isatty(int fd);
 int __wrap_isatty(int fd) {
-        (void) fd;
+        (void)fd;
         return terminal;
 }
 
 int __wrap_sd_journal_sendv(const struct iovec *fields, int n);
 int __wrap_sd_journal_sendv(const struct iovec *fields, int n) {
-        fprintf(stderr, "journal: %.*s %d\n", (int) fields[0].iov_len, (const char *) fields[0].iov_base, n);
+        fprintf(stderr, "journal: %.*s %d\n", (int)fields[0].iov_len, (const char *)fields[0].iov_base, n);
         return 0;
 }
 
@@ -64,8 +64,8 @@ static char *add(const char *name, const char *parent, const char *serial, const
         const char *attributes[] = { "dev", number, "ro", "1\n", serial ? "serial" : NULL, serial, NULL };
         const char *properties[] = { "DEVTYPE", parent ? "partition" : "disk", "DEVNAME", name, NULL };
         char *path = g_strdup_printf("%s%s", parent ? "" : "virtio0/block/", name);
-        char *syspath = umockdev_testbed_add_devicev(testbed, "block", path, parent, (char **) attributes,
-                                                     (char **) properties);
+        char *syspath = umockdev_testbed_add_devicev(testbed, "block", path, parent, (char **)attributes,
+                                                     (char **)properties);
 
         ck_assert_ptr_nonnull(syspath);
         write_file(g_strdup_printf("%s/holders/", syspath), NULL);
@@ -116,11 +116,11 @@ struct run {
 /* Calls main() with up to three arguments; out is where its standard output
  * goes, NULL being a pipe. */
 static void call(const char *const arguments[3], const char *out, struct run *ret) {
-        char *argv[] = { (char *) "baseimage-status", NULL, NULL, NULL, NULL };
+        char *argv[] = { (char *)"baseimage-status", NULL, NULL, NULL, NULL };
         int ends[2][2], argc = 1, status;
 
         for (; argc < 4 && arguments[argc - 1]; argc++)
-                argv[argc] = (char *) arguments[argc - 1];
+                argv[argc] = (char *)arguments[argc - 1];
         ck_assert_int_eq(pipe(ends[0]), 0);
         ck_assert_int_eq(pipe(ends[1]), 0);
         fflush(NULL);

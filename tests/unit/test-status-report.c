@@ -29,7 +29,7 @@ int __wrap_sd_journal_sendv(const struct iovec *fields, int n) {
         if (journal_error < 0)
                 return journal_error;
         for (int i = 0; i < n; i++)
-                fprintf(journal, "%.*s\n", (int) fields[i].iov_len, (const char *) fields[i].iov_base);
+                fprintf(journal, "%.*s\n", (int)fields[i].iov_len, (const char *)fields[i].iov_base);
         fputc('\n', journal);
         return 0;
 }
@@ -360,7 +360,7 @@ START_TEST(hostile__every_byte) {
 
         inert_devices(&facts);
         for (size_t i = 0; i < sizeof(name) - 1; i++)
-                name[i] = (char) (i + 1);
+                name[i] = (char)(i + 1);
         name[sizeof(name) - 1] = '\0';
         for (enum fact_kind kind = FACT_LINK; kind < _FACT_KINDS; kind++)
                 ck_assert_int_eq(facts_add(&facts.devices[0], kind, "%s", name), 0);

@@ -32,7 +32,7 @@ def pytest_generate_tests(metafunc):
 
 def pytest_collection_modifyitems(items):
     """The longest first, or one worker would be at it when the others are done."""
-    items.sort(key=lambda item: item.path.stem not in ("test_package", "test_autopkgtest"))
+    items.sort(key=lambda item: item.path.stem not in ("test_front_door", "test_package", "test_autopkgtest"))
 
 
 def pytest_runtest_logreport(report):
@@ -97,12 +97,13 @@ def make_disk(deb, status_deb):
 
 
 @pytest.fixture
-def boot(request):
+def boot(request, record_property):
     """Boots a disk with its own image attached "before" it, "after" it, or not at all."""
     def start(disk, attached=None, root=None, append="", more=(), serial=None):
         own = [(path, serial, False) for path in disk.paths]
         base = [(path, SERIAL, True) for path in disk.paths]
         disks = {"before": base + own, "after": own + base}.get(attached, own) + list(more)
+        record_property("booted", str(disk.paths[0]))
         name = request.node.name.replace("/", "-").removeprefix("test_")
         return Guest(name, disk.kernel, disk.initrd, f"root={disk.roots[root or next(iter(disk.roots))]} ro {append}",
                      disks, LOGS, show=request.config.getoption("capture") == "no")

@@ -17,13 +17,24 @@ import pexpect.fdpexpect
 
 from images import SHELL_PORT
 
-BOOT_SECONDS = 300
-COMMAND_SECONDS = 300
+# A guest that says nothing for so long, neither on its console nor in its shell,
+# is given up: one that is merely slow says something.
+SILENCE_SECONDS = 600
+# After these nothing comes any more: the kernel, initramfs-tools, dracut.
+DEAD = re.compile(r"^.*(?:Kernel panic - not syncing|Gave up waiting for root|Entering emergency mode).*$"
+                  r"|^\(initramfs\)", re.M)
+# systemd waits for a person; our shell may yet come up beside it.
+MAINTENANCE = re.compile(r"^.*(?:You are in (?:emergency|rescue) mode|for maintenance|root account is locked).*$", re.M)
+MAINTENANCE_SECONDS = 60
 PROMPT = "guest-shell-"
 
 
 class BootFailed(Exception):
-    """The guest did not come up; says what its console says."""
+    """The guest ended or came to a standstill; says what its console says."""
+
+
+class Silent(Exception):
+    """The guest said nothing for too long: it may hang, or this machine does."""
 
 
 def accelerator():
@@ -99,7 +110,6 @@ class Guest:
         self.close()
 
     def boot(self):
-        self.started = time.monotonic()
         with open(self.directory / "qemu.log", "wb") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log)
@@ -110,48 +120,66 @@ class Guest:
         self.monitor("qmp_capabilities")
         self.socket = self.connect("shell")
         self.shell = pexpect.fdpexpect.fdspawn(self.socket.fileno(), encoding="utf-8",
-                                               codec_errors="replace", timeout=COMMAND_SECONDS)
+                                               codec_errors="replace")
         self.wait_for_shell()
-        self.run("systemctl is-system-running --wait || :", timeout=BOOT_SECONDS)
+        self.run("systemctl is-system-running --wait || :")
         # Units do not wait for all events: of terminals, say.
         self.settle()
 
     def connect(self, name):
         connection = socket.socket(socket.AF_UNIX)
-        for _ in range(200):
+        while self.process.poll() is None:
             try:
                 connection.connect(str(self.directory / name))
                 return connection
             except OSError:
-                if self.process.poll() is not None:
-                    break
                 time.sleep(0.05)
         raise BootFailed("QEMU: " + (self.directory / "qemu.log").read_text())
 
     def wait_for_shell(self):
         # QEMU keeps what is sent until the shell reads.
         self.shell.send(f"echo {PROMPT}\n")
-        while time.monotonic() < self.started + BOOT_SECONDS:
+        self.expect(f"{PROMPT}\n")
+
+    def expect(self, pattern, silence=SILENCE_SECONDS):
+        """Waits for what the shell is to say, for as long as the guest says anything at all.
+
+        Raises BootFailed at once if the guest is dead, Silent after so many seconds of silence.
+        """
+        said, since = None, time.monotonic()
+        while True:
             try:
-                self.shell.expect_exact(f"{PROMPT}\n", timeout=5)
+                self.shell.expect(pattern, timeout=5)
                 return
-            except pexpect.TIMEOUT:
-                if self.process.poll() is not None:
-                    break
-            except (pexpect.EOF, OSError):      # the guest is gone
+            except (pexpect.EOF, OSError):
                 self.process.wait()
-                break
-        raise BootFailed(self.last_words())
+            except pexpect.TIMEOUT:
+                pass
+            console = self.console.read_text(errors="replace")
+            dead = DEAD.search(console)
+            if dead or self.process.poll() is not None:
+                raise BootFailed(f"{self.last_words()}\n{dead[0].strip() if dead else 'QEMU has ended'}")
+            now = len(console), len(self.shell.buffer)
+            if now != said:
+                said, since = now, time.monotonic()
+            waits = MAINTENANCE.search(console)
+            if time.monotonic() > since + (MAINTENANCE_SECONDS if waits else silence):
+                if waits:
+                    raise BootFailed(f"{self.last_words()}\n{waits[0].strip()}")
+                raise Silent(f"{self.last_words()}\nno word for {silence} s")
 
     def last_words(self):
         lines = self.console.read_text(errors="replace").splitlines()
         return "\n".join(lines[-25:])
 
-    def run(self, command, check=True, timeout=COMMAND_SECONDS):
-        """Runs shell commands in the guest and returns what they print."""
+    def run(self, command, check=True, timeout=SILENCE_SECONDS):
+        """Runs shell commands in the guest and returns what they print.
+
+        timeout: seconds of silence, not of work.
+        """
         mark = f"{PROMPT}{next(self.numbers)}-"
         self.shell.send(f"{{ {command}\n}} 2>&1; echo {mark}$?.\n")
-        self.shell.expect(f"{mark}(\\d+)\\.\n", timeout=timeout)
+        self.expect(f"{mark}(\\d+)\\.\n", timeout)
         status, output = int(self.shell.match.group(1)), self.shell.before
         if check and status:
             raise RuntimeError(f"in the guest, {command!r} exited {status}: {output}")
@@ -199,13 +227,18 @@ class Guest:
         return self.run("cd /sys/block && echo vd*; cd /")
 
     def settle(self):
-        self.run("udevadm settle")
+        # Its own limit of 120 s is the clock's; run() has a better one.
+        self.run("udevadm settle --timeout=86400")
 
-    def wait_until(self, condition, seconds=60):
-        end = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > end:
-                raise TimeoutError(f"not within {seconds} s: {condition}")
+    def wait_until(self, condition, silence=SILENCE_SECONDS):
+        """Waits until condition() is true, for as long as it or the console changes."""
+        said, since = None, time.monotonic()
+        while not (answer := condition()):
+            now = answer, self.console.stat().st_size
+            if now != said:
+                said, since = now, time.monotonic()
+            elif time.monotonic() > since + silence:
+                raise Silent(f"{self.last_words()}\nno change for {silence} s: {condition}")
             time.sleep(0.2)
 
     def close(self):

@@ -10,8 +10,10 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,8 @@ FLAVOURS = {
     # What autopkgtest itself needs, and what debian/tests/guest depends on.
     "autopkgtest": "initramfs-tools adduser apt python3 iproute2 qemu-utils",
 }
+# The current stable release: what the demo boots.
+STABLE = "trixie"
 
 CRYPT_NAME = "cryptroot"
 CRYPT_UUID = "1c2f5ff9-8a3c-4a37-9a5b-0d6c2a5b7c11"
@@ -83,16 +87,42 @@ class Unavailable(Exception):
     """An image cannot be made here; says why."""
 
 
-def run(*command, **options):
-    """Runs a command; a failure carries its output."""
-    result = subprocess.run(
+def run(*command, follow=None, **options):
+    """Runs a command; a failure carries its output.  follow() is given each line of that at once."""
+    lines = []
+    with subprocess.Popen(
         [str(word) for word in command],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace", **options,
-    )
-    if result.returncode:
-        raise RuntimeError(f"{command[0]} exited {result.returncode}: {result.stdout[-3000:]}")
-    return result.stdout
+    ) as process:
+        for line in process.stdout:
+            lines.append(line)
+            if follow:
+                follow(line)
+    output = "".join(lines)
+    if process.returncode:
+        raise RuntimeError(f"{command[0]} exited {process.returncode}: {output[-3000:]}")
+    return output
+
+
+def tell(what, detail=""):
+    """Says what is being made: to the thread, if it listens; else in the file that tests/run shows."""
+    listen = getattr(threading.current_thread(), "listen", None)
+    file = os.environ.get("BASEIMAGE_PROGRESS")
+    if listen:
+        listen(what, detail)
+    elif file and not detail:
+        with open(file, "a", encoding="utf-8") as lines:
+            lines.write(f"{what}\n")
+
+
+@contextlib.contextmanager
+def making(what):
+    """Tells that this is being made, and how long it took; yields what takes the lines in between."""
+    started = time.monotonic()
+    tell(what)
+    yield lambda line: tell(what, line.strip())
+    tell(f"{what}: {time.monotonic() - started:.0f} s")
 
 
 @contextlib.contextmanager
@@ -149,10 +179,14 @@ def tree(suite, flavour):
     with made_once(path) as partial:
         if partial:
             try:
-                run("mmdebstrap", "--format=tar", *options, suite, partial)
+                with making(f"fetching Debian ({suite}, {flavour})") as follow:
+                    run("mmdebstrap", "--verbose", "--format=tar", *options, suite, partial, follow=follow)
             except RuntimeError as error:
                 partial.unlink(missing_ok=True)
-                raise Unavailable(f"{suite} cannot be fetched: {error}") from error
+                reasons = re.findall("^E: .*", str(error), re.M)
+                if "No space left" in str(error):
+                    raise
+                raise Unavailable(f"{suite} cannot be fetched: {reasons[0] if reasons else error}") from error
     return path
 
 
@@ -165,14 +199,16 @@ def seed(suite, flavour, debs=()):
     with made_once(path) as partial:
         if partial:
             partial.mkdir()
-            run("tar", "-C", partial, "-xf", archive)
+            with making(f"unpacking a guest's system ({suite}, {flavour})"):
+                run("tar", "-C", partial, "-xf", archive)
             configure(partial, flavour)
-            for deb in debs:
-                shutil.copy(deb, partial / "tmp")
-            if debs:
-                chroot(partial, "dpkg", "--install", *(f"/tmp/{deb.name}" for deb in debs))
-            if not has_package(debs):   # its installation makes the initramfs anew
-                remake_initramfs(partial, flavour)
+            with making(f"making its initramfs ({suite}, {flavour})") as follow:
+                for deb in debs:
+                    shutil.copy(deb, partial / "tmp")
+                if debs:
+                    chroot(partial, "dpkg", "--install", *(f"/tmp/{deb.name}" for deb in debs), follow=follow)
+                if not has_package(debs):   # its installation makes the initramfs anew
+                    remake_initramfs(partial, flavour)
     return path
 
 
@@ -188,10 +224,10 @@ def has_package(debs):
     return any(deb.name.startswith("baseimage-udev_") for deb in debs)
 
 
-def chroot(directory, *command):
+def chroot(directory, *command, follow=None):
     """Runs a command in a tree, with /proc, in a mount namespace of its own."""
     run("unshare", "--mount", "--pid", "--fork", "--kill-child", f"--root={directory}",
-        "--mount-proc", *command,
+        "--mount-proc", *command, follow=follow,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"})
 
 

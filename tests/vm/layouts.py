@@ -15,7 +15,7 @@ import uuid
 from pathlib import Path
 
 from images import (CACHE, CRYPT_KEY, CRYPT_NAME, CRYPT_UUID, Disk, digest, has_package, locked,
-                    made_once, run, seed)
+                    made_once, making, run, seed)
 
 SECTOR = 512
 MIB = 1 << 20
@@ -43,7 +43,7 @@ def disk(suite, flavour, root, debs=()):
         if partial:
             partial.mkdir()
             # One at a time: the seed's fstab is that of the disk being made.
-            with locked(directory.with_suffix(".fstab")):
+            with locked(directory.with_suffix(".fstab")), making(f"making a disk ({suite}, {flavour}, {root})"):
                 make(directory, partial)
     kernel, = (directory / "boot").glob("vmlinuz-*")
     initrd, = (directory / "boot").glob("initrd.img-*")
