@@ -73,6 +73,16 @@ need() {
 	} >&2 || fail "apt-get could not install$lacking; what it said is above"
 }
 
+# work: makes the directory $work, which goes at the end, as does what shows the
+# lines that tests/vm/images.py writes about what it makes.
+work() {
+	work=$(mktemp -d)
+	export BASEIMAGE_PROGRESS="$work/progress"
+	: >"$BASEIMAGE_PROGRESS"
+	tail -f --pid=$$ "$BASEIMAGE_PROGRESS" >&2 &
+	trap 'rm -rf "$work"' EXIT
+}
+
 # copy_source DIRECTORY: what is not ignored of this tree, with or without git.
 copy_source() {
 	mkdir -p "$1"
