@@ -73,9 +73,9 @@ need() {
 	} >&2 || fail "apt-get could not install$lacking; what it said is above"
 }
 
-# work: makes the directory $work, which goes at the end, as does what shows the
+# begin: makes the directory $work, which goes at the end, as does what shows the
 # lines that tests/vm/images.py writes about what it makes.
-work() {
+begin() {
 	work=$(mktemp -d)
 	export BASEIMAGE_PROGRESS="$work/progress"
 	: >"$BASEIMAGE_PROGRESS"
