@@ -58,7 +58,7 @@ need() {
 	[ "$(id -u)" = 0 ] ||
 		fail "it makes systems and disks for guests: run it as root${lacking:+, which also installs:$lacking}"
 	unshare --mount --pid --fork --mount-proc true 2>/dev/null ||
-		fail "no right to make namespaces (unshare): in a container, start that as a privileged one"
+		fail "no namespaces can be made (unshare): a container has to be privileged, a chroot a mount point"
 	room "$CACHE" "$gib" XDG_CACHE_HOME
 	room "$TEMP" 2 TMPDIR
 	if { [ -n "$lacking" ] || ! ls "$CACHE"/trees/*.tar >/dev/null 2>&1; } && ! online; then

@@ -37,7 +37,7 @@ def source(place):
 LACKS = {
     "root": (["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], "run it as root"),
     "namespaces": (["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"],
-                   "no right to make namespaces (unshare): in a container, start that as a privileged one"),
+                   "no namespaces can be made (unshare): a container has to be privileged, a chroot a mount point"),
     "network": (["unshare", "--net"], "cannot be reached, and Debian has to be fetched"),
     "room": (["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o size=8m none "$XDG_CACHE_HOME"; exec "$@"', "sh"],
              "GiB are needed, 0 free; name another place with XDG_CACHE_HOME"),
@@ -104,6 +104,7 @@ def minimal(suite):
 # Words: the system; the commands to be run in the source.
 IN_SYSTEM = r"""
 cp /etc/resolv.conf /etc/hosts "$1/etc/"
+mount --bind "$1" "$1"
 for name in dev sys; do mount --rbind --make-rslave "/$name" "$1/$name"; done
 mount -t proc proc "$1/proc"
 mount -t tmpfs tmpfs "$1/run"
