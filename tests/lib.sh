@@ -9,7 +9,7 @@ DEMO_PACKAGES="btrfs-progs dosfstools dpkg-dev e2fsprogs fdisk mmdebstrap python
 	qemu-system-x86 qemu-utils util-linux"
 # shellcheck disable=SC2034
 TEST_PACKAGES="$DEMO_PACKAGES autopkgtest bcache-tools clang clang-format clang-tidy cryptsetup-bin devscripts
-	gcovr git libclang-rt-dev lintian lvm2 mandoc piuparts python3-pytest python3-pytest-xdist shellcheck udev
+	gcovr git libclang-rt-dev lintian mandoc piuparts python3-pytest python3-pytest-xdist shellcheck udev
 	valgrind xfsprogs"
 
 # Where mmdebstrap fetches Debian from.
@@ -58,7 +58,7 @@ need() {
 	[ "$(id -u)" = 0 ] ||
 		fail "it makes systems and disks for guests: run it as root${lacking:+, which also installs:$lacking}"
 	unshare --mount --pid --fork --mount-proc true 2>/dev/null ||
-		fail "no right to make namespaces (unshare): in a container, start that as a privileged one"
+		fail "no namespaces can be made (unshare): a container has to be privileged, a chroot a mount point"
 	room "$CACHE" "$gib" XDG_CACHE_HOME
 	room "$TEMP" 2 TMPDIR
 	if { [ -n "$lacking" ] || ! ls "$CACHE"/trees/*.tar >/dev/null 2>&1; } && ! online; then
@@ -71,6 +71,16 @@ need() {
 			apt-get install -q -y --no-install-recommends "$@" &&
 			apt-get build-dep -q -y --no-install-recommends ./
 	} >&2 || fail "apt-get could not install$lacking; what it said is above"
+}
+
+# begin: makes the directory $work, which goes at the end, as does what shows the
+# lines that tests/vm/images.py writes about what it makes.
+begin() {
+	work=$(mktemp -d)
+	export BASEIMAGE_PROGRESS="$work/progress"
+	: >"$BASEIMAGE_PROGRESS"
+	tail -f --pid=$$ "$BASEIMAGE_PROGRESS" >&2 &
+	trap 'rm -rf "$work"' EXIT
 }
 
 # copy_source DIRECTORY: what is not ignored of this tree, with or without git.
