@@ -26,6 +26,16 @@ DEAD = re.compile(r"^.*(?:Kernel panic - not syncing|Gave up waiting for root|En
 # systemd waits for a person; our shell may yet come up beside it.
 MAINTENANCE = re.compile(r"^.*(?:You are in (?:emergency|rescue) mode|for maintenance|root account is locked).*$", re.M)
 MAINTENANCE_SECONDS = 60
+# Of no part in what is tested, and a third of an emulated guest's time: drivers
+# that -cpu max and the chipset ask for, and units.
+IDLE_DRIVERS = ("kvm_amd kvm aesni_intel ghash_clmulni_intel sha512_ssse3 sha256_ssse3 sha1_ssse3 crct10dif_pclmul"
+                " crc32_pclmul cryptd crypto_simd powernow_k8 acpi_cpufreq evdev button serio_raw qemu_fw_cfg ata_piix"
+                " ata_generic psmouse pcspkr floppy i2c_piix4").split()
+IDLE_UNITS = ("systemd-logind.service getty.target systemd-binfmt.service systemd-update-utmp.service"
+              " systemd-update-utmp-runlevel.service modprobe@drm.service modprobe@efi_pstore.service"
+              " modprobe@fuse.service modprobe@configfs.service modprobe@loop.service dev-hugepages.mount"
+              " dev-mqueue.mount sys-kernel-debug.mount systemd-timesyncd.service").split()
+QUICK = " ".join([f"modprobe.blacklist={','.join(IDLE_DRIVERS)}", *(f"systemd.mask={unit}" for unit in IDLE_UNITS)])
 PROMPT = "guest-shell-"
 
 
@@ -50,27 +60,30 @@ def accelerator():
 class Guest:
     """Boots on entering the context, ends on leaving it.
 
+    meanwhile: called with the guest as soon as QEMU runs, before there is a shell.
+
     disks: (path, serial, options) of each virtio disk in order; a serial of
     None is a disk that has none.  Disks are written to a throw-away overlay
     unless they are read-only.  The console goes to a file below logs, and with
     show to standard output as well.
     """
 
-    def __init__(self, name, kernel, initrd, append, disks, logs=None, show=False):
+    def __init__(self, name, kernel, initrd, append, disks, logs=None, show=False, meanwhile=None):
         self.directory = Path(tempfile.mkdtemp(prefix="guest-"))
         self.console = Path(logs or self.directory) / f"{name}.console.log"
         self.console.parent.mkdir(parents=True, exist_ok=True)
         self.console.write_bytes(b"")
         self.numbers = itertools.count()
+        self.nodes = {}         # the disks that are attached: name to unplug by, serial
         self.process = self.shell = self.qmp = None
-        self.show = show
+        self.show, self.meanwhile = show, meanwhile
         self.command = [
             # A guest does not outlive its test, whatever ends that.
             "setpriv", "--pdeathsig", "KILL",
             "qemu-system-x86_64", *accelerator(), "-machine", "pc", "-smp", "2", "-m", "1024",
             "-nodefaults", "-display", "none", "-no-reboot",
             "-kernel", str(kernel), "-initrd", str(initrd),
-            "-append", f"console=ttyS0 panic=5 {append}",
+            "-append", f"console=ttyS0 panic=5 {QUICK} {append}",
             "-serial", f"file:{self.console}",
             "-chardev", f"socket,id=shell,path={self.directory}/shell,server=on,wait=off",
             "-device", "virtio-serial-pci",
@@ -79,6 +92,7 @@ class Guest:
         ]
         for path, serial, readonly in disks:
             node = f"disk{next(self.numbers)}"
+            self.nodes[node] = serial
             self.command += ["-blockdev", json.dumps(self.blockdev(node, path, readonly)),
                              "-device", json.dumps(self.device(node, serial))]
 
@@ -121,6 +135,8 @@ class Guest:
         self.socket = self.connect("shell")
         self.shell = pexpect.fdpexpect.fdspawn(self.socket.fileno(), encoding="utf-8",
                                                codec_errors="replace")
+        if self.meanwhile:
+            self.meanwhile(self)
         self.wait_for_shell()
         self.run("systemctl is-system-running --wait || :")
         # Units do not wait for all events: of terminals, say.
@@ -199,8 +215,9 @@ class Guest:
     def plug(self, path, serial, readonly=True, settle=True):
         """Hot-plugs a disk; returns the name to unplug it by."""
         node = f"disk{next(self.numbers)}"
+        self.nodes[node] = serial
         self.monitor("blockdev-add", **self.blockdev(node, path, readonly))
-        before = self.block_devices()
+        before = self.block_devices() if settle else None
         self.monitor("device_add", **self.device(node, serial))
         if settle:
             self.wait_until(lambda: self.block_devices() != before)
@@ -209,6 +226,7 @@ class Guest:
 
     def unplug(self, node, settle=True):
         before = self.block_devices()
+        del self.nodes[node]
         self.monitor("device_del", id=f"dev-{node}")
         if settle:
             self.wait_until(lambda: self.block_devices() != before)
@@ -222,6 +240,10 @@ class Guest:
             return True
         except RuntimeError:
             return False
+
+    def await_console(self, pattern):
+        """Waits until the console has said what pattern finds, as wait_until() does."""
+        self.wait_until(lambda: re.search(pattern, self.console.read_text(errors="replace")))
 
     def block_devices(self):
         return self.run("cd /sys/block && echo vd*; cd /")

@@ -31,7 +31,9 @@ FLAVOURS = {
     "crypt": "initramfs-tools cryptsetup-initramfs",
     "dracut": "dracut",
     "dracut-crypt": "dracut cryptsetup systemd-cryptsetup",
-    "rules": "initramfs-tools udisks2 multipath-tools zfsutils-linux",
+    "dracut-hostonly": "dracut",
+    # Others with rules of their own, and those who look for themselves.
+    "others": "initramfs-tools udisks2 multipath-tools zfsutils-linux os-prober grub-common parted cloud-init",
     "piuparts": "initramfs-tools apt",
     # What autopkgtest itself needs, and what debian/tests/guest depends on.
     "autopkgtest": "initramfs-tools adduser apt python3 iproute2 qemu-utils",
@@ -170,7 +172,7 @@ def tree(suite, flavour):
     # An initramfs is made often here, and read once: speed goes before size.
     options.append("--essential-hook=mkdir -p \"$1\"/etc/initramfs-tools/conf.d"
                    " && echo COMPRESSLEVEL=1 >\"$1\"/etc/initramfs-tools/conf.d/fast")
-    if flavour == "rules":
+    if flavour == "others":
         options.append("--components=main,contrib")
     if suite == "bullseye":
         # Of an archived suite only the suite itself is still whole.
@@ -231,7 +233,58 @@ def chroot(directory, *command, follow=None):
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"})
 
 
+# What dracut would choose by itself in the guest.
+HOSTONLY = """\
+hostonly="yes"
+hostonly_cmdline="no"
+hostonly_default_device="no"
+add_drivers+=" virtio_pci virtio_blk virtio_console btrfs ext4 "
+add_dracutmodules+=" btrfs lvm "
+"""
+# In an initramfs of initramfs-tools: which disks there are when root is found.
+LOOK = """\
+#!/bin/sh
+[ "$1" = prereqs ] || cat /proc/partitions >/run/initramfs.partitions
+"""
+# boot=scan: a boot script that knows nothing of udev.
+SCAN = """\
+mount_top() { :; }
+mount_premount() { :; }
+mountroot() {
+	modprobe btrfs
+	udevadm settle
+	mount -t btrfs -o ro "$(blkid -l -o device -t "$ROOT")" "$rootmnt"
+}
+mount_bottom() { :; }
+"""
+# init=PLAIN_INIT: no systemd, and the coldplug of udev's script for sysvinit.
+PLAIN_INIT = "/usr/local/sbin/plain-init"
+PLAIN_INIT_SCRIPT = f"""\
+#!/bin/sh
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin PS1= PS2= TERM=dumb
+mount -o remount,rw /
+/lib/systemd/systemd-udevd --daemon
+udevadm trigger --type=subsystems --action=add
+udevadm trigger --type=devices --action=add
+udevadm settle --timeout=86400
+while :; do sh -i +m <>/dev/virtio-ports/{SHELL_PORT} >&0 2>/dev/null; done
+"""
+
+
+def write_script(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
 def configure(directory, flavour):
+    if not flavour.startswith("dracut"):
+        scripts = directory / "etc/initramfs-tools/scripts"
+        write_script(scripts / "local-premount/look", LOOK)
+        write_script(scripts / "scan", SCAN)
+    write_script(directory / PLAIN_INIT[1:], PLAIN_INIT_SCRIPT)
+    if flavour == "others":
+        (directory / "etc/cloud/cloud-init.disabled").touch()
     (directory / "etc/systemd/system/test-shell.service").write_text(
         AUTOPKGTEST_UNIT if flavour == "autopkgtest" else SHELL_UNIT)
     if flavour == "autopkgtest":
@@ -244,9 +297,9 @@ def configure(directory, flavour):
     (directory / "etc/hostname").write_text("guest\n")
     (directory / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
     if flavour.startswith("dracut"):
-        # Not for this host: it is no guest.
+        # Not for this host, as it is no guest; or as if it were one.
         (directory / "etc/dracut.conf.d/test.conf").write_text(
-            'hostonly="no"\ncompress="zstd -1"\n' + ('install_items+=" /etc/keys/root.key "\n' if "crypt" in flavour else ""))
+            'compress="zstd -1"\n' + (HOSTONLY if flavour.endswith("hostonly") else 'hostonly="no"\n') + ('install_items+=" /etc/keys/root.key "\n' if "crypt" in flavour else ""))
     if flavour.endswith("crypt"):
         key = directory / "etc/keys/root.key"
         key.parent.mkdir(mode=0o700)

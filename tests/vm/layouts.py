@@ -30,6 +30,8 @@ PART_UUID = "7d1f0c52-5be4-4a0c-8f0e-3b9a6c2d4e02"
 PART_LABEL = "guestpart"
 TABLE_UUID = "c4a90d6e-72b1-4f0d-a3c6-5e8f1b2d9a04"
 SWAP_UUID = "9e0c7a5d-1f43-4b60-8c39-2d5b7e6f8a03"
+# Of a small file system beside root, for a test to take away.
+SPARE_UUID = "4d8e2b71-6c05-4f3a-9d17-8a5b0c3e6f05"
 VG = "guestvg"
 
 FSTAB = {"btrfs": "defaults 0 0", "ext4": "errors=remount-ro 0 1", "xfs": "defaults 0 0"}
@@ -185,19 +187,27 @@ def root_part(payload):
     return payload, size, PART_LABEL, PART_UUID
 
 
+def spare_part(work):
+    """Another partition, for partitioned(), that nothing in the guest uses."""
+    spare = sparse(Path(work) / "spare", 8 * MIB)
+    run("mkfs.ext4", "-q", "-U", SPARE_UUID, spare)
+    return spare, 8 * MIB, "spare", None
+
+
 def lvm_uuid(name):
     """As LVM writes them: 32 of its characters, here with and without the dashes."""
     plain = uuid.uuid5(uuid.NAMESPACE_DNS, name).hex
     return plain, "-".join(plain[i:j] for i, j in itertools.pairwise([0, 6, 10, 14, 18, 22, 26, 32]))
 
 
-def lvm_text(vg, pv_id, extent, sizes):
-    """The metadata of a volume group in extents of so many sectors: volumes of sizes[name] extents on one PV."""
+def lvm_text(vg, pv_id, extent, pe_count, sizes):
+    """The metadata of a volume group in extents of so many sectors: volumes of sizes[name] extents on one PV of
+    pe_count extents."""
     lines = [f"{vg} {{", f'id = "{lvm_uuid(vg)[1]}"', "seqno = 1", 'format = "lvm2"',
              'status = ["RESIZEABLE", "READ", "WRITE"]', "flags = []", f"extent_size = {extent}",
              "max_lv = 0", "max_pv = 0", "metadata_copies = 0", "physical_volumes {", "pv0 {", f'id = "{pv_id}"',
-             'status = ["ALLOCATABLE"]', "flags = []", f"dev_size = {MIB // SECTOR + sum(sizes.values()) * extent}",
-             f"pe_start = {MIB // SECTOR}", f"pe_count = {sum(sizes.values())}", "}", "}", "logical_volumes {"]
+             'status = ["ALLOCATABLE"]', "flags = []", f"dev_size = {MIB // SECTOR + pe_count * extent}",
+             f"pe_start = {MIB // SECTOR}", f"pe_count = {pe_count}", "}", "}", "logical_volumes {"]
     start = 0
     for name, size in sizes.items():
         lines += [f"{name} {{", f'id = "{lvm_uuid(f"{vg}/{name}")[1]}"', 'status = ["READ", "WRITE", "VISIBLE"]',
@@ -220,10 +230,11 @@ def lvm_pv(path, vg, *volumes):
 
     extent = 4 * MIB
     sizes = {name: -(-os.path.getsize(payload) // extent) for name, payload in volumes}
-    size = MIB + sum(sizes.values()) * extent
+    pe_count = sum(sizes.values()) + 2      # some room to make more in
+    size = MIB + pe_count * extent
     area, area_size = 4096, MIB - 4096
     plain, pv_id = lvm_uuid(f"pv of {vg}")
-    text = lvm_text(vg, pv_id, extent // SECTOR, sizes)
+    text = lvm_text(vg, pv_id, extent // SECTOR, pe_count, sizes)
     # Data areas, metadata areas, each list with an end of its own; version 2, in use, no boot loader.
     header = struct.pack("<I8s32sQ 2Q2Q 2Q2Q 2I2Q", 32, b"LVM2 001", plain.encode(), size,
                          MIB, 0, 0, 0, area, area_size, 0, 0, 2, 1, 0, 0).ljust(SECTOR - 20, b"\0")
@@ -274,7 +285,7 @@ def md_member(path, name, payload):
 def on_partition(filesystem):
     def make(seed_directory, target):
         with tempfile.TemporaryDirectory(dir=target) as work:
-            partitioned(target / "0.raw", root_part(make_fs(seed_directory, work, filesystem)))
+            partitioned(target / "0.raw", root_part(make_fs(seed_directory, work, filesystem)), spare_part(work))
     return make
 
 
@@ -298,13 +309,20 @@ def on_two_disks(seed_directory, target):
 def on_lvm(seed_directory, target):
     with tempfile.TemporaryDirectory(dir=target) as work:
         payload = make_fs(seed_directory, work, "ext4")
-        partitioned(target / "0.raw", root_part(lvm_pv(Path(work) / "pv", VG, ("root", payload))))
+        partitioned(target / "0.raw", root_part(lvm_pv(Path(work) / "pv", VG, ("root", payload))), spare_part(work))
+
+
+def on_lvm_bare_disk(seed_directory, target):
+    with tempfile.TemporaryDirectory(dir=target) as work:
+        payload = make_fs(seed_directory, work, "ext4")
+        lvm_pv(Path(work) / "pv", VG, ("root", payload)).rename(target / "0.raw")
 
 
 def on_md(seed_directory, target):
     with tempfile.TemporaryDirectory(dir=target) as work:
         payload = make_fs(seed_directory, work, "ext4")
-        partitioned(target / "0.raw", root_part(md_member(Path(work) / "md", "guest:root", payload)))
+        partitioned(target / "0.raw", root_part(md_member(Path(work) / "md", "guest:root", payload)),
+                    spare_part(work))
 
 
 def on_luks(seed_directory, target):
@@ -322,7 +340,7 @@ def on_luks(seed_directory, target):
                 raise
             run(*command)
         run("cryptsetup", "luksUUID", "--batch-mode", "--uuid", CRYPT_UUID, luks)
-        partitioned(target / "0.raw", root_part(luks))
+        partitioned(target / "0.raw", root_part(luks), spare_part(work))
 
 
 def beside_root(seed_directory, target):
@@ -338,7 +356,7 @@ def beside_root(seed_directory, target):
         run("make-bcache", "-B", bcache)
         pv = lvm_pv(work / "pv", "besidevg", ("data", small))
         md = md_member(work / "md", "guest:beside", small)
-        parts = [root_part(root), (swap, 8 * MIB, "swap", None), (bcache, 8 * MIB, "bcache", None),
+        parts = [root_part(root), spare_part(work), (swap, 8 * MIB, "swap", None), (bcache, 8 * MIB, "bcache", None),
                  (pv, os.path.getsize(pv), "pv", None), (md, os.path.getsize(md), "md", None)]
         for number, label in enumerate(AWKWARD):
             labelled = sparse(work / f"labelled{number}", 2 * MIB)
@@ -359,6 +377,7 @@ ROOTS = {
     "ext4": (on_partition("ext4"), {"label": BY_FS["label"]} | BY_PART),
     "xfs": (on_partition("xfs"), {"uuid": BY_FS["uuid"], "partuuid": BY_PART["partuuid"]}),
     "lvm": (on_lvm, {"mapper": f"/dev/mapper/{VG}-root", "uuid": BY_FS["uuid"]}),
+    "lvm-disk": (on_lvm_bare_disk, {"mapper": f"/dev/mapper/{VG}-root"}),
     "md": (on_md, BY_FS),
     "luks": (on_luks, {"mapper": f"/dev/mapper/{CRYPT_NAME}", "uuid": BY_FS["uuid"]}),
     "beside": (beside_root, {"uuid": BY_FS["uuid"]}),
