@@ -46,8 +46,8 @@ SCANNERS = {
 
 
 def base_disks(guest):
-    """The names of the base image disks, by their serial attribute."""
-    return guest.run(f"grep -lx {SERIAL} /sys/block/vd*/serial | cut -d/ -f4", check=False).split()
+    """The names of the base image disks, by their serial attribute; udev takes no note of blanks at its end."""
+    return guest.run(f"grep -lx '{SERIAL} *' /sys/block/vd*/serial | cut -d/ -f4", check=False).split()
 
 
 def devices(guest, disks):
@@ -195,8 +195,9 @@ def rebound(guest):
 
 
 def properties(guest, name):
-    """A device's properties, in words: links have no order."""
-    return sorted(guest.run(f"udevadm info --query=property /dev/{name}").replace("=", " ").split())
+    """A device's properties, in words, but for the time of its first event: links have no order."""
+    lines = guest.run(f"udevadm info --query=property /dev/{name} | grep -v ^USEC_INITIALIZED=")
+    return sorted(lines.replace("=", " ").split())
 
 
 def status(guest):

@@ -382,3 +382,5 @@ ROOTS = {
     "luks": (on_luks, {"mapper": f"/dev/mapper/{CRYPT_NAME}", "uuid": BY_FS["uuid"]}),
     "beside": (beside_root, {"uuid": BY_FS["uuid"]}),
 }
+# Those without a partition.
+BARE = {"btrfs-disk", "btrfs-two-disks", "lvm-disk"}
