@@ -30,7 +30,7 @@ static int read_disk(const struct facts *facts, struct device *device) {
         int fd = open(path, O_RDONLY | O_CLOEXEC);
         /* For who may not read it, all else can be told. */
         if (fd < 0 && (errno == EACCES || errno == EPERM))
-                return facts_add(device, KIND_BARE_DISK, "cannot tell, may not read it");
+                return facts_add(device, KIND_BARE_DISK, "cannot tell: not allowed to read it");
         if (fd < 0)
                 return facts_add_error(device, "disk", errno);
         ssize_t n = read(fd, sectors, sizeof(sectors));

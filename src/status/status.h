@@ -16,17 +16,19 @@
 /* --- model.c: what was seen ----------------------------------------------- */
 
 enum kind {
-        KIND_PROPERTY,  /* KEY=value, of udev's record */
-        KIND_LINK,      /* a symlink that leads to it */
-        KIND_NAME,      /* a link of the rule's that does not */
-        KIND_UNIT,      /* an active unit of the system manager */
-        KIND_HOLDER,    /* who stands on it, in the kernel */
-        KIND_BTRFS,     /* UUID of the mounted btrfs that it is a member of */
-        KIND_MOUNT,     /* a mount point */
-        KIND_SWAP,      /* how it is named in /proc/swaps */
-        KIND_BARE_DISK, /* what LVM finds on the disk, outside of partitions */
-        KIND_INITRAMFS, /* an initramfs, and what it lacks */
-        KIND_ERROR,     /* what could not be seen, and why */
+        KIND_PROPERTY,   /* KEY=value, of udev's record */
+        KIND_UNIT_NAME,  /* how units call it: no finding */
+        KIND_MOUNT_NAME, /* how mount units alone call it: no finding */
+        KIND_LINK,       /* a symlink that leads to it */
+        KIND_NAME,       /* a link of the rule's that does not */
+        KIND_UNIT,       /* an active unit of the system manager */
+        KIND_HOLDER,     /* who stands on it, in the kernel */
+        KIND_BTRFS,      /* UUID of the mounted btrfs that it is a member of */
+        KIND_MOUNT,      /* a mount point */
+        KIND_SWAP,       /* how it is named in /proc/swaps */
+        KIND_BARE_DISK,  /* what LVM finds on the disk, outside of partitions */
+        KIND_INITRAMFS,  /* an initramfs, and what it lacks */
+        KIND_ERROR,      /* what could not be seen, and why */
         /* What the verdict adds. */
         KIND_MISSING,   /* KEY=value that the rule sets, and who reads it */
         KIND_PARTITION, /* the node of a partition that is not to have one */

@@ -128,7 +128,7 @@ static int read_numbers(const struct facts *facts, struct device *device) {
                 r = -EINVAL;
         if (r < 0)
                 return add_doubt(device, "ro", r);
-        device->read_only = line[0] == '1';
+        device->read_only = strcmp(line, "1") == 0;
         return 0;
 }
 

@@ -191,7 +191,7 @@ static bool is_own_link(const char *link, const struct device *device) {
 }
 
 static int judge_fact(const struct device *device, const struct fact *fact, struct verdict *verdict) {
-        if ((device->doubtful && fact->kind != KIND_ERROR) ||
+        if (!kinds[fact->kind].name || (device->doubtful && fact->kind != KIND_ERROR) ||
             (fact->kind == KIND_PROPERTY && !is_leaked_property(fact->text)) ||
             (fact->kind == KIND_LINK && device->name && is_own_link(fact->text, device)))
                 return 0;

@@ -66,7 +66,6 @@ WRAP(int, scandir64,
      (p, l, f, c), EACCES, -1)
 WRAP(FTS64 *, fts64_open, (char *const *p, int o, int (*c)(const FTSENT64 **, const FTSENT64 **)), (p, o, c),
      ENOMEM, NULL)
-WRAP(FTSENT64 *, fts64_read, (FTS64 * f), (f), EIO, NULL)
 WRAP(int, glob64, (const char *p, int f, int (*e)(const char *, int), glob64_t *g), (p, f, e, g), ENOMEM,
      GLOB_NOSPACE)
 WRAP(int, access, (const char *p, int m), (p, m), EACCES, -1)
@@ -74,6 +73,18 @@ WRAP(int, access, (const char *p, int m), (p, m), EACCES, -1)
 WRAP(int, open64, (const char *p, int f, ...), (p, f), EMFILE, -1)
 WRAP(ssize_t, read, (int fd, void *b, size_t n), (fd, b, n), EIO, -1)
 WRAP(int, uname, (struct utsname * u), (u), EFAULT, -1)
+
+/* glibc's fts_close() leaks what was never read. */
+FTSENT64 *__real_fts64_read(FTS64 *tree);
+FTSENT64 *__wrap_fts64_read(FTS64 *tree);
+FTSENT64 *__wrap_fts64_read(FTS64 *tree) {
+        FTSENT64 *entry = __real_fts64_read(tree);
+
+        if (!fault("fts64_read"))
+                return entry;
+        errno = EIO;
+        return NULL;
+}
 
 WRAP(int, sd_bus_new, (sd_bus * *bus), (bus), 0, -ENOMEM)
 WRAP(int, sd_bus_set_address, (sd_bus * bus, const char *a), (bus, a), 0, -ENOMEM)
