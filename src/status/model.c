@@ -63,7 +63,7 @@ int facts_add_device(struct facts *facts, const char *name, const char *disk, st
                 .node = text_format("/dev/%s", name),
                 .links = { text_format("/dev/baseimage%s%s", part, number),
                            text_format("/dev/disk/by-id/virtio-" BASEIMAGE_SERIAL "%s%s", part, number) },
-                .partition = (unsigned) strtoul(number, NULL, 10),
+                .partition = (unsigned)strtoul(number, NULL, 10),
         };
         if (!device->name || !device->disk || !device->node || !device->links[0] || !device->links[1])
                 return -ENOMEM;

@@ -49,15 +49,15 @@ static void table_remedies(FILE *out, const struct verdict *verdict) {
 }
 
 void report_table(FILE *out, const struct facts *facts, const struct verdict *verdict, bool colour) {
-        int width = (int) strlen("DEVICE");
+        int width = (int)strlen("DEVICE");
 
         if (facts->n_devices == 0) {
                 fputs("No base image attached.\n", out);
                 return;
         }
         for (size_t i = 0; i < facts->n_devices; i++)
-                if ((int) strlen(facts->devices[i].node) > width)
-                        width = (int) strlen(facts->devices[i].node);
+                if ((int)strlen(facts->devices[i].node) > width)
+                        width = (int)strlen(facts->devices[i].node);
 
         fprintf(out, "%-*s  %-7s  %s\n", width, "DEVICE", "STATE", "ACCESS");
         for (size_t i = 0; i < facts->n_devices; i++) {
@@ -78,7 +78,7 @@ void report_table(FILE *out, const struct facts *facts, const struct verdict *ve
 static void export_key(FILE *out, const struct device *device) {
         fputs("BASEIMAGE_", out);
         for (const char *c = device->name; c && *c; c++)
-                fputc(isalnum((unsigned char) *c) ? toupper((unsigned char) *c) : '_', out);
+                fputc(isalnum((unsigned char)*c) ? toupper((unsigned char)*c) : '_', out);
         if (device->name)
                 fputc('_', out);
 }

@@ -78,16 +78,16 @@ static int parse_argv(int argc, char *argv[], struct arguments *ret) {
                         arguments.initramfs = true;
                         break;
                 default:
-                        if (arguments.output != OUTPUT_TABLE && arguments.output != (enum output) c) {
+                        if (arguments.output != OUTPUT_TABLE && arguments.output != (enum output)c) {
                                 fputs("baseimage-status: only one of --export, --json, --quiet and "
                                       "--journal\n",
                                       stderr);
                                 return -EINVAL;
                         }
-                        arguments.output = (enum output) c;
+                        arguments.output = (enum output)c;
                 }
         arguments.devices = argv + optind;
-        arguments.n_devices = (size_t) (argc - optind);
+        arguments.n_devices = (size_t)(argc - optind);
         *ret = arguments;
         return 1;
 }

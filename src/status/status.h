@@ -206,7 +206,7 @@ static inline const char *startswith(const char *text, const char *prefix) {
 #define _cleanup_fclose_ _cleanup_(fclosep)
 
 static inline void freep(void *p) {
-        free(*(void **) p);
+        free(*(void **)p);
 }
 
 static inline void fclosep(FILE **file) {

@@ -99,7 +99,7 @@ int sysfs_find(struct facts *facts) {
                 if (!startswith(name, "vd"))
                         continue;
                 /* A disk; else, a partition of the disk before it. */
-                if (!isdigit((unsigned char) name[strlen(name) - 1])) {
+                if (!isdigit((unsigned char)name[strlen(name) - 1])) {
                         int is = is_base_image(facts, name);
                         disk = is > 0 ? name : NULL;
                         if (is < 0 && (r = facts_add_device(facts, name, name, &device)) >= 0)

@@ -20,7 +20,7 @@ char *text_format(const char *format, ...) {
 /* Appends c as \xNN and returns the new end. */
 static char *escape_byte(char *end, char c) {
         static const char hex[] = "0123456789abcdef";
-        unsigned char byte = (unsigned char) c;
+        unsigned char byte = (unsigned char)c;
 
         *end++ = '\\';
         *end++ = 'x';
@@ -93,7 +93,7 @@ static void unescape_octal(char *text) {
 
         for (; *text; text++) {
                 if (text[0] == '\\' && strspn(text + 1, "01234567") >= 3 && text[1] <= '3') {
-                        *end++ = (char) ((text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0'));
+                        *end++ = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0'));
                         text += 3;
                 } else
                         *end++ = *text;
@@ -112,7 +112,7 @@ static int parse_unsigned(const char *text, char stop, const char **ret_end, uns
         if (errno != 0 || n > UINT_MAX || *end != stop)
                 return -EINVAL;
         *ret_end = end + 1;
-        *ret = (unsigned) n;
+        *ret = (unsigned)n;
         return 0;
 }
 
@@ -137,7 +137,7 @@ int mountinfo_parse(char *line, struct mount *ret) {
         do
                 optional = strsep(&line, " ");
         while (optional && strcmp(optional, "-") != 0);
-        (void) strsep(&line, " "); /* the type */
+        (void)strsep(&line, " "); /* the type */
         char *source = strsep(&line, " ");
         if (!source)
                 return -EINVAL;

@@ -19,7 +19,7 @@ static void add_facts(struct facts *facts, char *text) {
         while ((line = strsep(&text, "\n")))
                 if (line[0] != '\0')
                         require(facts_add(line[0] >= 'a' ? &facts->system : device,
-                                          (unsigned char) line[0] % _KINDS, "%s", line + 1) == 0);
+                                          (unsigned char)line[0] % _KINDS, "%s", line + 1) == 0);
 }
 
 static void table(FILE *out, const struct facts *facts, const struct verdict *verdict) {

@@ -90,9 +90,9 @@ void guest_folder(const char *path) {
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-        (void) st;
-        (void) type;
-        (void) ftw;
+        (void)st;
+        (void)type;
+        (void)ftw;
         return remove(path);
 }
 
@@ -219,7 +219,7 @@ const char *__wrap_sd_device_get_property_first(sd_device *device, const char **
 
 sd_device *__wrap_sd_device_unref(sd_device *device);
 sd_device *__wrap_sd_device_unref(sd_device *device) {
-        (void) device;
+        (void)device;
         return NULL;
 }
 

@@ -38,8 +38,7 @@ static void put_at(int fd, int target) {
 /* Runs the helper with its standard output at out and its standard error at
  * err; CLOSED closes them. */
 static int spawn(const char *serial, char *const argv[], int out, int err) {
-        const char *helper = getenv("HELPER");
-        ck_assert_ptr_nonnull(helper);
+        ck_assert_ptr_nonnull(getenv("HELPER"));
 
         pid_t pid = fork();
         ck_assert_int_ge(pid, 0);
@@ -50,7 +49,7 @@ static int spawn(const char *serial, char *const argv[], int out, int err) {
                         unsetenv("ID_SERIAL");
                 put_at(out, STDOUT_FILENO);
                 put_at(err, STDERR_FILENO);
-                execv(helper, argv);
+                execv(getenv("HELPER"), argv);
                 _exit(127);
         }
 

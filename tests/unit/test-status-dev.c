@@ -45,7 +45,7 @@ START_TEST(links__table) {
                         found |= strcmp(device->facts[j].text, link) == 0;
                 ck_assert_int_eq(found, links[_i].whose == i);
                 /* Those of the rule, too, and of udev. */
-                ck_assert_uint_eq(device->n_facts, 2U + found + (unsigned) i);
+                ck_assert_uint_eq(device->n_facts, 2U + found + (unsigned)i);
         }
         ck_assert_uint_eq(facts.system.n_facts, 0);
         end();
@@ -115,7 +115,7 @@ START_TEST(names__unrecorded) {
         add_vdc()->recorded = _i == 1;
         guest_remove("dev/baseimage");
         ck_assert_int_eq(dev_read(&facts), 0);
-        ck_assert_uint_eq(count_facts(&facts.system, KIND_NAME), (unsigned) _i);
+        ck_assert_uint_eq(count_facts(&facts.system, KIND_NAME), (unsigned)_i);
         end();
 }
 END_TEST

@@ -91,7 +91,7 @@ START_TEST(label__not_root) {
         if (geteuid() != 0 || (chmod(guest_root, 0755) == 0 && seteuid(65534) == 0)) {
                 ck_assert_int_eq(disk_read(&facts), 0);
                 assert_one(disk, KIND_BARE_DISK, "cannot tell: not allowed to read it");
-                (void) seteuid(0);
+                (void)seteuid(0);
         }
         end();
 }

@@ -36,7 +36,7 @@ static void add_initramfs(const char *name, const char *content) {
 
         ck_assert_int_eq(uname(&kernel), 0);
         const char *release = strchr(name, 'R');
-        snprintf(path, sizeof(path), "%.*s%s%s", (int) (release - name), name, kernel.release, release + 1);
+        snprintf(path, sizeof(path), "%.*s%s%s", (int)(release - name), name, kernel.release, release + 1);
         guest_write(path, "%s", content);
 }
 

@@ -39,8 +39,8 @@ static int answer(sd_bus_message *call, void *userdata, sd_bus_error *error) {
 }
 
 static int answer_nonsense(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-        (void) userdata;
-        (void) error;
+        (void)userdata;
+        (void)error;
         return sd_bus_reply_method_return(call, "s", "nonsense");
 }
 
@@ -65,7 +65,7 @@ static void serve(int fd, const sd_bus_vtable *vtable, const char *const *units)
         if (sd_bus_new(&bus) < 0 || sd_bus_set_fd(bus, fd, fd) < 0 || sd_bus_set_server(bus, 1, id) < 0 ||
             sd_bus_set_anonymous(bus, 1) < 0 || sd_bus_set_trusted(bus, 1) < 0 ||
             sd_bus_add_object_vtable(bus, NULL, "/org/freedesktop/systemd1",
-                                     "org.freedesktop.systemd1.Manager", vtable, (void *) units) < 0 ||
+                                     "org.freedesktop.systemd1.Manager", vtable, (void *)units) < 0 ||
             sd_bus_start(bus) < 0)
                 _exit(1);
         while ((r = sd_bus_process(bus, NULL)) >= 0)

@@ -24,9 +24,10 @@ int __wrap_sd_journal_send(const char *format, ...) {
                 return journal_error;
         va_start(ap, format);
         for (; format; format = va_arg(ap, const char *)) {
-                const char *value = va_arg(ap, const char *); // NOLINT(clang-analyzer-valist.Uninitialized): it is
+                const char *value =
+                        va_arg(ap, const char *); // NOLINT(clang-analyzer-valist.Uninitialized): it is
                 const char *hole = strstr(format, "%s");
-                fprintf(journal, "%.*s%s\n", (int) (hole - format), format, value);
+                fprintf(journal, "%.*s%s\n", (int)(hole - format), format, value);
         }
         va_end(ap);
         fputc('\n', journal);
@@ -361,7 +362,7 @@ START_TEST(hostile__every_byte) {
 
         begin_inert();
         for (size_t i = 0; i < sizeof(name) - 1; i++)
-                name[i] = (char) (i + 1);
+                name[i] = (char)(i + 1);
         name[sizeof(name) - 1] = '\0';
         for (enum kind kind = KIND_LINK; kind < _KINDS; kind++)
                 ck_assert_int_eq(facts_add(&facts.devices[0], kind, "%s", name), 0);

@@ -24,7 +24,7 @@ int __wrap_sd_booted(void) {
 
 int __wrap_isatty(int fd);
 int __wrap_isatty(int fd) {
-        (void) fd;
+        (void)fd;
         return terminal;
 }
 
@@ -62,11 +62,11 @@ struct call {
 /* Calls main() with up to three arguments; out is where its standard output
  * goes, NULL being a pipe. */
 static void call_run(const char *const arguments[3], const char *out, struct call *ret) {
-        char *argv[] = { (char *) "baseimage-status", NULL, NULL, NULL, NULL };
+        char *argv[] = { (char *)"baseimage-status", NULL, NULL, NULL, NULL };
         int ends[2][2], argc = 1, status;
 
         for (; argc < 4 && arguments[argc - 1]; argc++)
-                argv[argc] = (char *) arguments[argc - 1];
+                argv[argc] = (char *)arguments[argc - 1];
         ck_assert_int_eq(pipe(ends[0]), 0);
         ck_assert_int_eq(pipe(ends[1]), 0);
         fflush(NULL);

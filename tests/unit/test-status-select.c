@@ -36,7 +36,7 @@ START_TEST(select__table) {
         add_vdc();
         while (n < 2 && selections[_i].names[n])
                 n++;
-        int r = facts_select(&facts, (char *const *) selections[_i].names, n, &unknown);
+        int r = facts_select(&facts, (char *const *)selections[_i].names, n, &unknown);
         for (size_t i = 0; i < facts.n_devices; i++)
                 snprintf(left + strlen(left), sizeof(left) - strlen(left), "%s%s", i > 0 ? " " : "",
                          facts.devices[i].name);
@@ -53,14 +53,14 @@ START_TEST(select__table) {
 END_TEST
 
 START_TEST(faults__each_call_fails) {
-        char *names[] = { (char *) "vdb1", (char *) "/dev/vda" };
+        char *names[] = { (char *)"vdb1", (char *)"/dev/vda" };
         const char *failed, *unknown;
         unsigned nth = 0;
 
         do {
                 begin();
                 fault_arm(NULL, ++nth);
-                int r = facts_select(&facts, names, 1 + (size_t) _i, &unknown);
+                int r = facts_select(&facts, names, 1 + (size_t)_i, &unknown);
                 failed = fault_disarm();
                 ck_assert_int_eq(r, failed ? -ENOMEM : _i == 0 ? 0 : -ENODEV);
                 ck_assert_uint_eq(facts.n_devices, r == 0 ? 1 : 2);

@@ -115,7 +115,7 @@ START_TEST(missing__each_mark) {
                 char other[128], expected[256];
 
                 begin_inert();
-                snprintf(other, sizeof(other), "%.*s=%s", (int) strcspn(mark, "="), mark,
+                snprintf(other, sizeof(other), "%.*s=%s", (int)strcspn(mark, "="), mark,
                          values[i % N(values)]);
                 set_property(partition, mark, i < N(values) ? other : marks[_i][1]);
                 judge();

@@ -3,7 +3,6 @@
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -57,11 +56,7 @@ def test_deb__reproducible(deb, tmp_path):
     No blank in the path: the flags of dpkg-buildflags do not stand one.
     """
     elsewhere = tmp_path / "a-rather-long-name-of-a-directory" / "source"
-    names = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=SOURCE).split("\0")
-    for name in filter(None, names):
-        if (SOURCE / name).exists():
-            (elsewhere / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(SOURCE / name, elsewhere / name)
+    run("sh", "-c", f". tests/lib.sh; copy_source {elsewhere}", cwd=SOURCE)
     run("dpkg-buildpackage", "-us", "-uc", "-b", cwd=elsewhere,
         env=os.environ | {"LC_ALL": "C", "TZ": "Pacific/Kiritimati", "HOME": "/nonexistent",
                           "DEB_BUILD_OPTIONS": "parallel=1 nocheck"})
