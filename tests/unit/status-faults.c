@@ -56,6 +56,8 @@ WRAP(void *, realloc, (void *p, size_t n), (p, n), ENOMEM, NULL)
 WRAP(char *, strdup, (const char *s), (s), ENOMEM, NULL)
 WRAP(char *, realpath, (const char *p, char *r), (p, r), ENOMEM, NULL)
 WRAP(int, vasprintf, (char **p, const char *f, va_list ap), (p, f, ap), ENOMEM, -1)
+/* What the one above is where the compiler fortifies. */
+WRAP(int, __vasprintf_chk, (char **p, int n, const char *f, va_list ap), (p, n, f, ap), ENOMEM, -1)
 WRAP(int, setenv, (const char *n, const char *v, int o), (n, v, o), ENOMEM, -1)
 WRAP(FILE *, fopen64, (const char *p, const char *m), (p, m), EACCES, NULL)
 WRAP(FILE *, popen, (const char *c, const char *m), (c, m), EMFILE, NULL)
