@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "status-faults.h"
 #include "status-test.h"
@@ -73,6 +75,28 @@ START_TEST(links__no_folder) {
         begin();
         guest_remove("dev");
         ck_assert_int_eq(dev_read(&facts), 0);
+        ck_assert_uint_eq(disk->n_facts + facts.system.n_facts, 0);
+        end();
+}
+END_TEST
+
+/* Root may look into every folder. */
+START_TEST(links__unreadable_folder) {
+        bool root = geteuid() == 0;
+
+        begin();
+        guest_folder("dev/secret");
+        char *path = text_format("%s/dev/secret", guest_root);
+        ck_assert_int_eq(chmod(path, 0), 0);
+        ck_assert_int_eq(chmod(guest_root, 0755), 0);
+        if (root)
+                ck_assert_int_eq(seteuid(65534), 0);
+        read_all();
+        if (root)
+                ck_assert_int_eq(seteuid(0), 0);
+        ck_assert_int_eq(chmod(path, 0755), 0);
+        free(path);
+        assert_one(&facts.system, KIND_ERROR, "/dev/secret: Permission denied");
         end();
 }
 END_TEST
@@ -150,6 +174,7 @@ int main(void) {
                 { "links__table", links__table, N(links) },
                 { "links__other_file_system", links__other_file_system, 0 },
                 { "links__no_folder", links__no_folder, 0 },
+                { "links__unreadable_folder", links__unreadable_folder, 0 },
                 { "names__table", names__table, N(names) },
                 { "names__unrecorded", names__unrecorded, 2 },
                 { "faults__each_call_fails", faults__each_call_fails, 2 },
