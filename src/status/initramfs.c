@@ -50,8 +50,8 @@ static int look_into(struct facts *facts, const char *path) {
         int r = read_listing(listing, found);
         if (pclose(listing) != 0)
                 return facts_add(&facts->system, KIND_ERROR,
-                                 "initramfs: %s cannot be read by lsinitramfs or lsinitrd%s", path,
-                                 listing_names(path, ".efi") ? ", after objcopy" : "");
+                                 "initramfs: %s cannot be read by %slsinitramfs or lsinitrd", path,
+                                 listing_names(path, ".efi") ? "objcopy, or then by " : "");
         if (r < 0)
                 return facts_add_error(&facts->system, "initramfs", r);
         for (int i = 0; r >= 0 && i < FILES; i++)

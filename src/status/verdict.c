@@ -66,7 +66,9 @@ static const struct {
         [KIND_OPTION] = { "option", "it means nothing: say off or partitions, or boot without it",
                           SEVERITY_NOTE },
         [KIND_ERROR] = { "error",
-                         "run baseimage-status again, as root; detach and attach the disk if it stays",
+                         "run baseimage-status again, as root, and with what it lacks; detach and attach "
+                         "the disk if it "
+                         "stays",
                          SEVERITY_UNKNOWN },
 };
 

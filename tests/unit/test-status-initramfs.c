@@ -100,7 +100,8 @@ static const struct {
         { NULL, IF_CPIO RULE HELPER, "echo 070701 >\"$5\"", "boot/efi/EFI/Linux/R.efi", 0, NULL },
         { IF_CPIO HELPER, NULL, "echo 070701 >\"$5\"", "boot/EFI/Linux/R.efi", KIND_INITRAMFS,
           " lacks 59-" },
-        { IF_CPIO RULE HELPER, NULL, NULL, "boot/EFI/Linux/R.efi", KIND_ERROR, " lsinitrd, after objcopy" },
+        { IF_CPIO RULE HELPER, NULL, NULL, "boot/EFI/Linux/R.efi", KIND_ERROR,
+          " cannot be read by objcopy, or then by lsinitramfs" },
 };
 
 START_TEST(look__table) {

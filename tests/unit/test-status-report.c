@@ -92,7 +92,9 @@ static void make_leaking(void) {
         "as for a property; else find who makes it: grep -r SYMLINK /etc/udev/rules.d /run/udev/rules.d "   \
         "/usr/lib/udev/rules.d"
 #define SWAP_REMEDY "swapoff it, and see that /etc/fstab does not name it"
-#define ERROR_REMEDY "run baseimage-status again, as root; detach and attach the disk if it stays"
+#define ERROR_REMEDY                                                                                        \
+        "run baseimage-status again, as root, and with what it lacks; detach and attach the disk if it "    \
+        "stays"
 
 START_TEST(table__none) {
         facts = (struct facts){ .systemd = _i };
