@@ -44,7 +44,8 @@ def main():
 
 def measure(guest, what):
     assert guest.run("baseimage-status --quiet; echo $?") == "0\n", guest.run("baseimage-status || :")
-    return rounds(guest, [STATUS, UNITS, RECORDS], ROUNDS, "run", lambda text: note(f"baseimage-status, {what}: {text}"))
+    return rounds(guest, [STATUS, UNITS, RECORDS], ROUNDS, "run",
+                  lambda text: note(f"baseimage-status, {what}: {text}"))
 
 
 main()

@@ -79,7 +79,8 @@ def test_status__initramfs(make_disk, boot, plug_base, fault):
         look = "baseimage-status --initramfs --export; echo $?"
         assert guest.run(look).endswith("\n0\n")
         with fault("an initramfs without the helper"):
-            guest.run("mkdir -p /root/fs/usr/lib/udev/rules.d; cd /root/fs; touch usr/lib/udev/rules.d/59-baseimage.rules;"
+            guest.run("mkdir -p /root/fs/usr/lib/udev/rules.d; cd /root/fs;"
+                      " touch usr/lib/udev/rules.d/59-baseimage.rules;"
                       " find . | cpio --quiet -o -H newc | gzip >/boot/initrd.img-$(uname -r); cd /")
             said = guest.run(look)
             assert said.endswith("\n1\n")
