@@ -20,56 +20,47 @@ static const struct {
         "installed, see what its rule and others do: udevadm test --action=change DEVICE"
 
 static const struct {
-        const char *name, *remedy;
         enum severity severity;
+        const char *name, *remedy;
 } kinds[_KINDS] = {
-        [KIND_MISSING] = { "missing", REMEDY_RULE, SEVERITY_LEAK },
-        [KIND_PROPERTY] = { "property", REMEDY_RULE, SEVERITY_LEAK },
-        [KIND_PARTITION] = { "partition",
-                             "if baseimage-udev is installed, something has it open: fuser -v DEVICE; "
-                             "then: udevadm trigger --action=change --settle DISK",
-                             SEVERITY_LEAK },
-        [KIND_LINK] = { "link",
+        [KIND_MISSING] = { SEVERITY_LEAK, "missing", REMEDY_RULE },
+        [KIND_PROPERTY] = { SEVERITY_LEAK, "property", REMEDY_RULE },
+        [KIND_PARTITION] = { SEVERITY_LEAK, "partition",
+                             "if baseimage-udev is installed, something has it open: fuser -v DEVICE; then: "
+                             "udevadm trigger --action=change --settle DISK" },
+        [KIND_LINK] = { SEVERITY_LEAK, "link",
                         "as for a property; else find who makes it: grep -r SYMLINK /etc/udev/rules.d "
-                        "/run/udev/rules.d /usr/lib/udev/rules.d",
-                        SEVERITY_LEAK },
-        [KIND_NAME] = { "name",
+                        "/run/udev/rules.d /usr/lib/udev/rules.d" },
+        [KIND_NAME] = { SEVERITY_LEAK, "name",
                         "see whose it is: udevadm info LINK; then: udevadm trigger --action=change --settle "
-                        "DEVICE",
-                        SEVERITY_LEAK },
-        [KIND_UNIT] = { "unit", "systemctl stop UNIT; a .device unit goes with the properties and links",
-                        SEVERITY_LEAK },
-        [KIND_HOLDER] = { "holder",
-                          "let go of it: vgchange -an VG, mdadm --stop MD, cryptsetup close NAME or "
-                          "dmsetup remove NAME; if it holds the root file system, boot again with the "
-                          "rule in the initramfs",
-                          SEVERITY_LEAK },
-        [KIND_BTRFS] = { "btrfs",
-                         "umount the file system, then: btrfs device scan --forget; if it is the root "
-                         "file system, boot again with the rule in the initramfs",
-                         SEVERITY_LEAK },
-        [KIND_MOUNT] = { "mount", "umount it, and see that /etc/fstab does not mount it again",
-                         SEVERITY_LEAK },
-        [KIND_SWAP] = { "swap", "swapoff it, and see that /etc/fstab does not name it", SEVERITY_LEAK },
-        [KIND_INITRAMFS] = { "initramfs",
-                             "update-initramfs -u, or with dracut: dracut --force; make a UKI anew",
-                             SEVERITY_LEAK },
+                        "DEVICE" },
+        [KIND_UNIT] = { SEVERITY_LEAK, "unit",
+                        "systemctl stop UNIT; a .device unit goes with the properties and links" },
+        [KIND_HOLDER] = { SEVERITY_LEAK, "holder",
+                          "let go of it: vgchange -an VG, mdadm --stop MD, cryptsetup close NAME or dmsetup "
+                          "remove NAME; if it holds the root file system, boot again with the rule in the "
+                          "initramfs" },
+        [KIND_BTRFS] = { SEVERITY_LEAK, "btrfs",
+                         "umount the file system, then: btrfs device scan --forget; if it is the root file "
+                         "system, boot again with the rule in the initramfs" },
+        [KIND_MOUNT] = { SEVERITY_LEAK, "mount",
+                         "umount it, and see that /etc/fstab does not mount it again" },
+        [KIND_SWAP] = { SEVERITY_LEAK, "swap", "swapoff it, and see that /etc/fstab does not name it" },
+        [KIND_INITRAMFS] = { SEVERITY_LEAK, "initramfs",
+                             "update-initramfs -u, or with dracut: dracut --force; make a UKI anew" },
         /* LVM's filter ends it, and that LVM alone can read: hence no leak. */
-        [KIND_BARE_DISK] = { "bare-disk",
+        [KIND_BARE_DISK] = { SEVERITY_NOTE, "bare-disk",
                              "LVM reads every disk by itself, and changes no volume group that is there "
-                             "twice: have it filter this disk, see baseimage-udev(7)",
-                             SEVERITY_NOTE },
-        [KIND_ACCESS] = { "access", "attach it read-only, so that nothing in the guest can change the image",
-                          SEVERITY_NOTE },
-        [KIND_OPT_OUT] = { "opt-out", "boot without this option to have the disk left alone",
-                           SEVERITY_NOTE },
-        [KIND_OPTION] = { "option", "it means nothing: say off or partitions, or boot without it",
-                          SEVERITY_NOTE },
-        [KIND_ERROR] = { "error",
+                             "twice: have it filter this disk, see baseimage-udev(7)" },
+        [KIND_ACCESS] = { SEVERITY_NOTE, "access",
+                          "attach it read-only, so that nothing in the guest can change the image" },
+        [KIND_OPT_OUT] = { SEVERITY_NOTE, "opt-out",
+                           "boot without this option to have the disk left alone" },
+        [KIND_OPTION] = { SEVERITY_NOTE, "option",
+                          "it means nothing: say off or partitions, or boot without it" },
+        [KIND_ERROR] = { SEVERITY_UNKNOWN, "error",
                          "run baseimage-status again, as root, and with what it lacks; detach and attach "
-                         "the disk if it "
-                         "stays",
-                         SEVERITY_UNKNOWN },
+                         "the disk if it stays" },
 };
 
 static const char remedy_root[] =
