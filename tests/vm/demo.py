@@ -16,7 +16,7 @@ from pathlib import Path
 
 from guest import BootFailed, Guest
 from images import CACHE, STABLE
-from inert import SERIAL, base_disks, leaks, root_disks
+from inert import SERIAL, base_disks, leaks, root_disks, status
 from layouts import FS_UUID, PART_UUID, disk
 
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
@@ -82,6 +82,9 @@ class Side(threading.Thread):
         self.row("kernel", kernel, kernel[0] if kernel else "no complaint")
         self.row("in /dev", False, guest.run("cd /dev; ls -d baseimage* 2>/dev/null || echo no baseimage")
                  .strip().replace("\n", ", "))
+        _, said = status(guest)
+        state = re.search("^BASEIMAGE_STATE=(.*)$", said, re.M)[1]
+        self.row("baseimage-status says", state != "inert", f"{state}, {len(re.findall('=leak:', said))} leaks")
 
     def row(self, label, bad, text):
         self.rows[label] = (BAD if bad else GOOD, text)
@@ -144,7 +147,8 @@ def main():
     boots = "--prepare" not in words
     suite = ([word for word in words if word != "--prepare"] or [STABLE])[0]
     deb, = Path(directory).glob("baseimage-udev_*.deb")
-    sides = [Side("without", suite, (), boots), Side("with", suite, (deb,), boots)]
+    looks, = Path(directory).glob("baseimage-status_*.deb")
+    sides = [Side("without", suite, (looks,), boots), Side("with", suite, (looks, deb), boots)]
     print(f"A guest of Debian ({suite}) is booted twice, its own image attached as a second disk.\n"
           "(The first time, its system is fetched and built: some minutes.)", flush=True)
     for side in sides:
