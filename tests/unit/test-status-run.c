@@ -227,6 +227,21 @@ START_TEST(colour__table) {
 }
 END_TEST
 
+/* The partition is gone when all else was seen. */
+START_TEST(gone__unknown) {
+        const char *const arguments[] = { "--export", NULL, NULL };
+        struct call call;
+
+        begin_run();
+        fault_name = "access";
+        fault_nth = 3;
+        call_run(arguments, NULL, &call);
+        ck_assert_int_eq(call.status, STATE_UNKNOWN);
+        ck_assert_ptr_nonnull(strstr(call.out, "\nBASEIMAGE_VDB1_FINDING_0=unknown:error:gone:"));
+        guest_done();
+}
+END_TEST
+
 START_TEST(faults__unknown_name) {
         const char *const arguments[] = { "vda", NULL, NULL };
         struct call call;
@@ -270,6 +285,7 @@ int main(void) {
                 { "unrecorded__unknown", unrecorded__unknown, 0 },
                 { "full__message", full__message, 2 },
                 { "colour__table", colour__table, N(colours) },
+                { "gone__unknown", gone__unknown, 0 },
                 { "faults__unknown_name", faults__unknown_name, 0 },
                 { "faults__each_call_fails", faults__each_call_fails, 8 },
         };

@@ -77,6 +77,7 @@ static const struct {
         { "dev-vdb.swap", "dev-vdb", true },
         { "dev-vdb1.device", "dev-vdb", false },
         { "dev-vd.device", "dev-vdb", false },
+        { "dev-vdb.x.device", "dev-vdb", false },
         { "systemd-fsck@dev-vdb.service", "dev-vdb", true },
         { "systemd-fsck@dev-vdb1.service", "dev-vdb", false },
         { "lvm2-pvscan@252:16.service", "252:16", true },

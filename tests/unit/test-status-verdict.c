@@ -130,6 +130,15 @@ START_TEST(missing__each_mark) {
 }
 END_TEST
 
+/* One with a longer name before it does not hide a mark. */
+START_TEST(missing__not_behind_another) {
+        begin_inert();
+        set_property(disk, marks[0][0], marks[0][1]);
+        ck_assert_int_eq(facts_add(disk, KIND_PROPERTY, "%s", marks[0][0]), 0);
+        ck_assert_int_eq(end(), STATE_INERT);
+}
+END_TEST
+
 /* What the helper prints is what the rule sets by itself, if the helper is not there. */
 START_TEST(marks__of_the_helper) {
         const char *line = baseimage_properties(BASEIMAGE_SERIAL);
@@ -293,6 +302,7 @@ int main(void) {
                 { "inert__contract_kept", inert__contract_kept, 0 },
                 { "one_fact__table", one_fact__table, N(one_fact) },
                 { "missing__each_mark", missing__each_mark, N(marks) },
+                { "missing__not_behind_another", missing__not_behind_another, 0 },
                 { "marks__of_the_helper", marks__of_the_helper, 0 },
                 { "option__table", option__table, N(options) },
                 { "system__table", system__table, N(of_system) },
