@@ -44,7 +44,7 @@ for record in /run/udev/data/b*; do
 	[ ! -e "$record" ] || sed '/^I:/d; /^E:.*=$/d' "$record"
 done
 # From version 257 on nothing is recorded, and no program run; all is printed.
-[ -e "$record" ] || sed -n '/USEC_INITIALIZED/d; s|^  /dev/|link /dev/|p; s/^  \([A-Z].*=.\)/E:\1/p' /run/out
+[ -e "$record" ] || sed -n '/USEC_INITIALIZED/d; s|^  \(/dev/[^ ]*\)$|link \1|p; s/^  \([A-Z].*=.\)/E:\1/p' /run/out
 find /dev -type l -printf 'link %p %l\n' | sort
 """
 
