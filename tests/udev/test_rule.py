@@ -55,7 +55,7 @@ for record in "$root"/run/udev/data/*; do
 	[ ! -e "$record" ] || sed '/^I:/d; /^E:.*=$/d' "$record"
 done
 # From version 257 on nothing is recorded, and no program run; all is printed.
-[ -e "$record" ] || sed -n '/USEC_INITIALIZED/d; s|^  /dev/|link /dev/|p; s/^  \([A-Z].*=.\)/E:\1/p' "$root/run/out"
+[ -e "$record" ] || sed -n '/USEC_INITIALIZED/d; s|^  \(/dev/[^ ]*\)$|link \1|p; s/^  \([A-Z].*=.\)/E:\1/p' "$root/run/out"
 find "$root/dev" -type l -printf 'link /dev/%P %l\n' | sort
 # What RUN would have run; before version 257 "run: '...'".
 cat "$root/run/out" "$root/run/err" | sed -n "s/^run: '\(.*\)'$/run \1/p; s/^  RUN{program} : /run /p"
@@ -191,6 +191,12 @@ def test_initramfs__driver_lets_go(udev, file):
 
 
 @pytest.mark.parametrize("file", IN_INITRAMFS)
+def test_initramfs__removed(udev, file):
+    udev.files = [file]
+    assert runs(udev.record("remove")) == []
+
+
+@pytest.mark.parametrize("file", IN_INITRAMFS)
 def test_initramfs__others_stay(udev, file):
     udev.serial("ROOT")
     udev.files = [file]
@@ -225,6 +231,12 @@ def test_virtio__once(virtio):
     assert runs(virtio.record("change")) == []
 
 
+def test_base_image__emptied(udev):
+    """What another rule had found inside, the helper takes away."""
+    udev.rule("50-inside.rules", 'KERNEL=="vd*", ENV{ID_FS_UUID}="1", ENV{ID_FS_TYPE}="ext4"\n')
+    assert not [line for line in udev.record() if line.startswith("E:ID_FS_")]
+
+
 HELPERS = {
     "not executable": None,
     "fails": "#!/bin/sh\nexit 1\n",
@@ -237,6 +249,7 @@ HELPERS = {
 @pytest.mark.parametrize("fault", ["missing", *HELPERS])
 def test_base_image__without_helper(udev, fault):
     expected = udev.record()
+    assert CONTRACT <= {line[2:] for line in expected}
     if fault == "missing":
         udev.helper.unlink()
     elif HELPERS[fault]:
@@ -244,7 +257,9 @@ def test_base_image__without_helper(udev, fault):
     else:
         udev.helper.chmod(0o644)
     # Of what a broken helper says, what is no assignment does not get through.
-    assert set(expected) <= set(udev.record())
+    record = udev.record()
+    assert CONTRACT <= {line[2:] for line in record}
+    assert set(expected) <= set(record)
 
 
 def test_base_image__opted_out(udev):
@@ -298,6 +313,16 @@ def test_other__unchanged_beside(udev, name, rule):
     udev.serial("ROOT")
     udev.rule(name, rule)
     assert udev.record() == without_package(udev)
+
+
+def test_other__not_virtio(tmp_path):
+    """Another kind of disk, whatever its ID_SERIAL."""
+    loop = Path("/sys/block/loop0")
+    if not loop.exists():
+        pytest.skip("this machine has no loop device")
+    other = Udev(tmp_path, devices()[0][0], loop)
+    other.rule("50-serial.rules", 'KERNEL=="loop0", ENV{ID_SERIAL}="BASEIMAGE"\n')
+    assert other.record() == without_package(other)
 
 
 def test_other__unchanged_with_broken_helper(udev):
