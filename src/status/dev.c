@@ -46,6 +46,8 @@ static int walk(struct facts *facts, char *path) {
                         if (entry->fts_errno != ENOENT)
                                 r = facts_add_error(&facts->system, entry->fts_path + strlen(facts->root),
                                                     entry->fts_errno);
+                        break;
+                default:;
                 }
         return r < 0 || errno == 0 ? r : facts_add_error(&facts->system, "/dev", errno);
 }

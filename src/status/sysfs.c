@@ -49,10 +49,10 @@ static int read_attribute(const struct facts *facts, const char *device, const c
         if (fd < 0)
                 return -errno;
         ssize_t n = read(fd, ret, LINE_SIZE - 1);
-        int r = n < 0 ? -errno : 0;
+        int error = errno;
         close(fd);
-        if (r < 0)
-                return r;
+        if (n < 0)
+                return -error;
         ret[n] = '\0';
         ret[strcspn(ret, "\n")] = '\0';
         return 0;

@@ -32,7 +32,9 @@ const char *fault_disarm(void) {
 }
 
 bool fault(const char *name) {
-        if (left == 0 || (armed_name && strcmp(armed_name, name) != 0) || --left > 0)
+        if (left == 0 || (armed_name && strcmp(armed_name, name) != 0))
+                return false;
+        if (--left > 0)
                 return false;
         fired = name;
         return true;
