@@ -68,7 +68,7 @@ need() {
 	echo "Installing$lacking" >&2
 	{
 		apt-get update -q && export DEBIAN_FRONTEND=noninteractive &&
-			apt-get install -q -y --no-install-recommends "$@" &&
+			apt-get install -q -y --no-upgrade --no-install-recommends "$@" &&
 			apt-get build-dep -q -y --no-install-recommends ./
 	} >&2 || fail "apt-get could not install$lacking; what it said is above"
 }

@@ -171,10 +171,7 @@ class Guest:
                 self.process.wait()
             except pexpect.TIMEOUT:
                 pass
-            console = self.console.read_text(errors="replace")
-            dead = DEAD.search(console)
-            if dead or self.process.poll() is not None:
-                raise BootFailed(f"{self.last_words()}\n{dead[0].strip() if dead else 'QEMU has ended'}")
+            console = self.read_console()
             now = len(console), len(self.shell.buffer)
             if now != said:
                 said, since = now, time.monotonic()
@@ -183,6 +180,14 @@ class Guest:
                 if waits:
                     raise BootFailed(f"{self.last_words()}\n{waits[0].strip()}")
                 raise Silent(f"{self.last_words()}\nno word for {silence} s")
+
+    def read_console(self):
+        """What the console has said; raises BootFailed if nothing more will come."""
+        console = self.console.read_text(errors="replace")
+        dead = DEAD.search(console)
+        if dead or self.process.poll() is not None:
+            raise BootFailed(f"{self.last_words()}\n{dead[0].strip() if dead else 'QEMU has ended'}")
+        return console
 
     def last_words(self):
         lines = self.console.read_text(errors="replace").splitlines()
@@ -256,7 +261,7 @@ class Guest:
         """Waits until condition() is true, for as long as it or the console changes."""
         said, since = None, time.monotonic()
         while not (answer := condition()):
-            now = answer, self.console.stat().st_size
+            now = answer, len(self.read_console())
             if now != said:
                 said, since = now, time.monotonic()
             elif time.monotonic() > since + silence:

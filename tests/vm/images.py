@@ -177,11 +177,16 @@ def tree(suite, flavour):
     if suite == "bullseye":
         # Of an archived suite only the suite itself is still whole.
         options.append("--setup-hook=sed -i '/security\\|updates/d' \"$1\"/etc/apt/sources.list")
-    path = CACHE / "trees" / f"{suite}-{flavour}-{digest(*options)}.tar"
+    return fetched(suite, flavour, options)
+
+
+def fetched(suite, name, options):
+    """The tar that mmdebstrap makes of a suite with these options; name says to people what it is."""
+    path = CACHE / "trees" / f"{suite}-{name}-{digest(*options)}.tar"
     with made_once(path) as partial:
         if partial:
             try:
-                with making(f"fetching Debian ({suite}, {flavour})") as follow:
+                with making(f"fetching Debian ({suite}, {name})") as follow:
                     run("mmdebstrap", "--verbose", "--format=tar", *options, suite, partial, follow=follow)
             except RuntimeError as error:
                 partial.unlink(missing_ok=True)
