@@ -27,7 +27,7 @@ static int write_all(int fd, const char *text) {
                 if (n < 0)
                         return -errno;
                 text += n;
-                left -= (size_t) n;
+                left -= (size_t)n;
         }
         return 0;
 }

@@ -9,43 +9,92 @@ DEMO_PACKAGES="btrfs-progs dosfstools dpkg-dev e2fsprogs fdisk mmdebstrap python
 	qemu-system-x86 qemu-utils util-linux"
 # shellcheck disable=SC2034
 TEST_PACKAGES="$DEMO_PACKAGES autopkgtest bcache-tools clang clang-format clang-tidy cryptsetup-bin devscripts
-	gcovr git libclang-rt-dev lintian lvm2 mandoc piuparts python3-pytest python3-pytest-xdist qemu-user shellcheck
+	gcovr git libclang-rt-dev lintian mandoc piuparts python3-pytest python3-pytest-xdist qemu-user shellcheck
 	udev valgrind xfsprogs"
 
-build_depends() {
-	# Names alone: version and architecture are apt's business.
-	sed -n '/^Build-Depends:/,/^[^ ]/{/^ /s/[ ,]*\([a-z0-9.+-]*\).*/\1/p}' debian/control |
-		sed 's/^debhelper-compat$/debhelper/'
+# Where mmdebstrap fetches Debian from.
+MIRROR=http://deb.debian.org/debian
+# What is made for guests is kept here: tests/vm/images.py.
+CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/baseimage-udev
+TEMP=${TMPDIR:-/tmp}
+
+# fail MESSAGE: ends what cannot be done on this machine.
+fail() {
+	echo "$0: $1" >&2
+	exit 2
 }
 
-# need PACKAGE...: installs what is missing, or says what to install.
-need() {
-	if ! command -v apt-get >/dev/null; then
-		echo "$0: this is no Debian system: install what provides these: $*" >&2
-		exit 2
-	fi
-	missing=
+# missing PACKAGE...: prints which of these are not installed, and what
+# debian/control asks for beside them; nothing if all is there.
+missing() {
 	for package; do
-		dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
-			missing="$missing $package"
+		dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || printf ' %s' "$package"
 	done
-	[ -n "$missing" ] || return 0
-	if [ "$(id -u)" != 0 ]; then
-		echo "$0: not installed:$missing" >&2
-		echo "$0: run as root, or first: apt-get install$missing" >&2
-		exit 2
+	# dpkg's own word: build-essential, which is nowhere named, counts as well.
+	dpkg-checkbuilddeps >/dev/null 2>&1 || printf ' %s' "the build dependencies of debian/control"
+}
+
+# room DIRECTORY GIB: whether so much is free there, with what is in it already.
+room() {
+	mkdir -p "$1" || fail "$1 cannot be written to"
+	free=$(df -Pk "$1" | awk 'NR == 2 { print int($4 / 1048576) }')
+	[ "$free" -ge "$2" ] || free=$((free + $(du -sk "$1" | cut -f1) / 1048576))
+	[ "$free" -ge "$2" ] || fail "too little room in $1: $2 GiB are needed, $free free; name another place with $3"
+}
+
+online() {
+	/usr/lib/apt/apt-helper -o Acquire::Retries=0 -o Acquire::http::Timeout=20 download-file \
+		"$MIRROR/dists/stable/Release" "$TEMP/online.$$" >/dev/null 2>&1 && rm -f "$TEMP/online.$$"
+}
+
+# need GIB PACKAGE...: installs what is missing; or says in one line what this
+# machine lacks, before anything long begins, and exits 2.  GIB: the room that
+# the guests' systems and disks take.
+need() {
+	gib=$1
+	shift
+	command -v apt-get >/dev/null || fail "this is no Debian system: install what provides these: $*"
+	lacking=$(missing "$@")
+	[ "$(id -u)" = 0 ] ||
+		fail "it makes systems and disks for guests: run it as root${lacking:+, which also installs:$lacking}"
+	unshare --mount --pid --fork --mount-proc true 2>/dev/null ||
+		fail "no namespaces can be made (unshare): a container has to be privileged, a chroot a mount point"
+	room "$CACHE" "$gib" XDG_CACHE_HOME
+	room "$TEMP" 2 TMPDIR
+	if { [ -n "$lacking" ] || ! ls "$CACHE"/trees/*.tar >/dev/null 2>&1; } && ! online; then
+		fail "$MIRROR cannot be reached, and Debian has to be fetched${lacking:+, as have:$lacking}"
 	fi
-	echo "Installing$missing" >&2
-	# shellcheck disable=SC2086
-	{ apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing; } >&2
+	[ -n "$lacking" ] || return 0
+	echo "Installing$lacking" >&2
+	{
+		apt-get update -q && export DEBIAN_FRONTEND=noninteractive &&
+			apt-get install -q -y --no-install-recommends "$@" &&
+			apt-get build-dep -q -y --no-install-recommends ./
+	} >&2 || fail "apt-get could not install$lacking; what it said is above"
+}
+
+# begin: makes the directory $work, which goes at the end, as does what shows the
+# lines that tests/vm/images.py writes about what it makes.
+begin() {
+	work=$(mktemp -d)
+	export BASEIMAGE_PROGRESS="$work/progress"
+	: >"$BASEIMAGE_PROGRESS"
+	tail -f --pid=$$ "$BASEIMAGE_PROGRESS" >&2 &
+	trap 'rm -rf "$work"' EXIT
+}
+
+# copy_source DIRECTORY: what is not ignored of this tree, with or without git.
+copy_source() {
+	mkdir -p "$1"
+	{ git ls-files --cached --others --exclude-standard -z 2>/dev/null || find . -type f -print0; } |
+		tar --create --null --files-from=- --ignore-failed-read | tar --extract --touch --directory="$1"
 }
 
 # build_debs DIRECTORY: builds the packages of this tree into it.
 # No file is to be older than the changelog: its time would go into the package.
 build_debs() {
 	source=$(mktemp -d)
-	{ git ls-files --cached --others --exclude-standard -z 2>/dev/null || find . -type f -print0; } |
-		tar --create --null --files-from=- --ignore-failed-read | tar --extract --touch --directory="$source" --one-top-level=tree
+	copy_source "$source/tree"
 	if ! (cd "$source/tree" && dpkg-buildpackage -us -uc -b) >"$source/log" 2>&1; then
 		tail -n 40 "$source/log" >&2
 		echo "$0: the package does not build" >&2

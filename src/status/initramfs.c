@@ -1,136 +1,87 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Whether the initramfs of the running kernel has the rule and the helper. */
 #include <errno.h>
-#include <fcntl.h>
-#include <spawn.h>
+#include <glob.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 
 #include "config.h"
-#include "initramfs.h"
-#include "text.h"
-#include "util.h"
+#include "status.h"
 
-/* Where Debian keeps it, and where dracut does elsewhere. */
-static int find_initramfs(const struct roots *roots, char **ret) {
-        static const char *const names[][2] = { { "initrd.img-", "" }, { "initramfs-", ".img" } };
-        struct utsname kernel;
+/* Each file that may be it: which one the boot loader took, nobody knows now.
+ * Debian's name, dracut's own, systemd's with and without a UKI. */
+static const char patterns[] = "%s/{boot/initrd.img-%s,boot/initramfs-%s.img,{efi,boot,boot/efi}/"
+                               "{EFI/Linux/*%s*.efi,*/%s/initrd*}}";
 
-        if (uname(&kernel) < 0)
-                return -errno;
-        for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-                char *path = text_format("%s/%s%s%s", roots->boot, names[i][0], kernel.release, names[i][1]);
-                if (!path)
-                        return -ENOMEM;
-                if (access(path, F_OK) == 0) {
-                        *ret = path;
-                        return 0;
-                }
-                free(path);
-        }
-        return -ENOENT;
-}
+/* Lists what is in $INITRAMFS.  In a UKI, it is a section. */
+static const char lister[] = "exec 2>/dev/null </dev/null\n"
+                             "case $INITRAMFS in *.efi)\n"
+                             "  image=$(mktemp) && trap 'rm -f \"$image\"' EXIT &&\n"
+                             "  objcopy -O binary --only-section=.initrd \"$INITRAMFS\" \"$image\" || exit\n"
+                             "  INITRAMFS=$image\n"
+                             "esac\n"
+                             "lsinitramfs \"$INITRAMFS\" || lsinitrd \"$INITRAMFS\"\n";
 
-static int spawn(const char *program, const char *argument, int output, pid_t *ret) {
-        char *const argv[] = { (char *) program, (char *) argument, NULL };
-        posix_spawn_file_actions_t actions;
+/* What is to be in it.  An administrator's own rule is in another folder. */
+static const char *const files[] = { "/" BASEIMAGE_RULE_NAME, &BASEIMAGE_HELPER[1] };
 
-        int r = posix_spawn_file_actions_init(&actions);
-        if (r != 0)
-                return -r;
-        /* Their complaints are many, and none is about the rule. */
-        if ((r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)) == 0 &&
-            (r = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0)) == 0 &&
-            (r = posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)) == 0)
-                r = posix_spawnp(ret, program, &actions, NULL, argv, environ);
-        posix_spawn_file_actions_destroy(&actions);
-        return -r;
-}
+enum { FILES = sizeof(files) / sizeof(*files) };
 
-/* Like spawn(), with a stream to read what the program says. */
-static int spawn_to_read(const char *program, const char *argument, pid_t *ret_pid, FILE **ret) {
-        _cleanup_fclose_ FILE *listing = NULL;
-        _cleanup_close_ int output = -1;
-        int ends[2];
-
-        if (pipe2(ends, O_CLOEXEC) < 0)
-                return -errno;
-        output = ends[1];
-        listing = fdopen(ends[0], "r");
-        if (!listing) {
-                int r = -errno;
-                close(ends[0]);
-                return r;
-        }
-        int r = spawn(program, argument, output, ret_pid);
-        if (r < 0)
-                return r;
-        *ret = listing;
-        listing = NULL;
-        return 0;
-}
-
-/* Returns 1 if a line names the rule, 0 if none does. */
-static int read_listing(FILE *listing) {
+/* Marks the files that are listed.  Returns 0 or a negative errno. */
+static int read_listing(FILE *listing, bool found[]) {
         _cleanup_free_ char *line = NULL;
         size_t size = 0;
-        int found = 0;
 
         /* To the end, or the program would die of a broken pipe. */
         while ((errno = 0, getline(&line, &size, listing)) >= 0)
-                found |= listing_names_rule(line);
-        return feof(listing) ? found : -errno;
+                for (int i = 0; i < FILES; i++)
+                        found[i] |= listing_names(line, files[i]);
+        return feof(listing) ? 0 : -errno;
 }
 
-/* Returns what read_listing() does, -ENOENT where there is no such program, or
- * -EIO when it failed. */
-static int list(const char *program, const char *path) {
-        _cleanup_fclose_ FILE *listing = NULL;
-        int status = 0;
-        pid_t pid = -1;
+static int look_into(struct facts *facts, const char *path) {
+        bool found[FILES] = { false };
 
-        int r = spawn_to_read(program, path, &pid, &listing);
+        if (setenv("INITRAMFS", path, true) < 0)
+                return -errno;
+        FILE *listing = popen(lister, "re");
+        if (!listing)
+                return facts_add_error(&facts->system, "initramfs", errno);
+        int r = read_listing(listing, found);
+        if (pclose(listing) != 0)
+                return facts_add(&facts->system, KIND_ERROR,
+                                 "initramfs: %s cannot be read by %slsinitramfs or lsinitrd", path,
+                                 listing_names(path, ".efi") ? "objcopy, or then by " : "");
         if (r < 0)
-                return r;
-        r = read_listing(listing);
-        while (waitpid(pid, &status, 0) < 0)
-                if (errno != EINTR)
-                        return -errno;
-        if (r < 0)
-                return r;
-        /* Where posix_spawn() cannot tell, 127 is that it was not found. */
-        if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-                return -ENOENT;
-        return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? r : -EIO;
+                return facts_add_error(&facts->system, "initramfs", r);
+        for (int i = 0; r >= 0 && i < FILES; i++)
+                if (!found[i])
+                        r = facts_add(&facts->system, KIND_INITRAMFS, "%s lacks %s", path,
+                                      strrchr(files[i], '/') + 1);
+        return r;
 }
 
-static int add_to_disks(struct facts *facts, const char *path, int error) {
-        for (size_t i = 0; i < facts->n_devices; i++) {
-                struct device *device = &facts->devices[i];
-                int r;
-
-                if (device->partition != 0)
-                        continue;
-                r = error < 0 ? facts_add_error(facts, device, "initramfs", error)
-                              : facts_add(device, FACT_INITRAMFS, "%s", path);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-int initramfs_look(const struct roots *roots, struct facts *facts) {
-        _cleanup_free_ char *path = NULL;
-        int r;
+int initramfs_look(struct facts *facts) {
+        struct utsname kernel;
+        glob_t found = { 0 };
+        int r = 0;
 
         if (facts->n_devices == 0)
                 return 0;
-        r = find_initramfs(roots, &path);
-        if (r >= 0) {
-                r = list("lsinitramfs", path);
-                if (r == -ENOENT)
-                        r = list("lsinitrd", path);
-        }
-        if (r > 0)
-                return 0;
-        return add_to_disks(facts, path, r);
+        if (uname(&kernel) < 0)
+                return -errno;
+        _cleanup_free_ char *pattern = text_format(patterns, facts->root, kernel.release, kernel.release,
+                                                   kernel.release, kernel.release);
+        if (!pattern)
+                return -ENOMEM;
+        int error = glob(pattern, GLOB_BRACE, NULL, &found);
+        if (error == GLOB_NOMATCH)
+                r = facts_add(&facts->system, KIND_ERROR, "initramfs: none of Linux %s below /boot and /efi",
+                              kernel.release);
+        else if (error != 0)
+                r = -ENOMEM;
+        for (size_t i = 0; r >= 0 && error == 0 && i < found.gl_pathc; i++)
+                r = look_into(facts, found.gl_pathv[i]);
+        globfree(&found);
+        return r;
 }

@@ -1,114 +1,71 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
-#include <sys/uio.h>
-#include <syslog.h>
 /* Where in our sources an entry comes from helps no one who reads it. */
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
 
 #include "config.h"
-#include "journal.h"
-#include "text.h"
-#include "util.h"
+#include "status.h"
 
-struct fields {
-        struct iovec fields[6];
-        int n;
-};
+/* All in one field: of an entry with more than some 500 the journal takes none,
+ * and a disk of many partitions has them. */
+static int format_findings(const struct verdict *verdict, const struct device *disk, char **ret) {
+        _cleanup_free_ char *text = strdup("");
 
-static void fields_done(struct fields *fields) {
-        for (int i = 0; i < fields->n; i++)
-                free(fields->fields[i].iov_base);
-}
+        for (size_t i = 0; text && i < verdict->n_findings; i++) {
+                const struct finding *finding = &verdict->findings[i];
 
-/* Takes the text, unless it is NULL: out of memory. */
-static int fields_take(struct fields *fields, char *text) {
+                if (!finding_concerns(finding, disk, true))
+                        continue;
+                char *longer =
+                        text_format("%s%s%s: %s %s %s", text, *text ? "\n" : "",
+                                    finding->device->name ? finding->device->node : "all",
+                                    severity_to_string(finding->severity), finding->kind, finding->evidence);
+                free(text);
+                text = longer;
+        }
         if (!text)
                 return -ENOMEM;
-        fields->fields[fields->n++] = (struct iovec){ .iov_base = text, .iov_len = strlen(text) };
+        *ret = text;
+        text = NULL;
         return 0;
 }
 
-static int take_state(struct fields *fields, const char *disk, enum state state) {
+static int write_disk(const struct verdict *verdict, const struct device *disk) {
         static const char *const messages[] = {
                 [STATE_INERT] = "Base image /dev/%s is inert",
                 [STATE_LEAKING] = "Base image /dev/%s is leaking",
                 [STATE_UNKNOWN] = "Could not tell whether base image /dev/%s is inert",
         };
-        bool inert = state == STATE_INERT;
-        _cleanup_free_ char *message = NULL;
+        enum state state = verdict_of(verdict, disk, true);
+        _cleanup_free_ char *message = NULL, *findings = NULL;
         int r;
 
-        message = text_format(messages[state], disk);
+        message = text_format(messages[state], disk->disk);
         if (!message)
                 return -ENOMEM;
-        if ((r = fields_take(fields, text_format("MESSAGE=%s", message))) < 0 ||
-            (r = fields_take(fields, text_format("MESSAGE_ID=%s", inert ? BASEIMAGE_MESSAGE_INERT
-                                                                        : BASEIMAGE_MESSAGE_LEAKING))) < 0 ||
-            (r = fields_take(fields, text_format("PRIORITY=%d", inert ? LOG_INFO : LOG_WARNING))) < 0 ||
-            (r = fields_take(fields, text_format("BASEIMAGE_DEVICE=/dev/%s", disk))) < 0)
+        r = format_findings(verdict, disk, &findings);
+        if (r < 0)
                 return r;
-        return fields_take(fields, text_format("BASEIMAGE_STATE=%s", state_to_string(state)));
-}
-
-/* Adds a line to the text, which is replaced. */
-static int add_finding(char **text, const struct finding *finding) {
-        _cleanup_free_ char *evidence = text_escape(finding->evidence, true);
-        if (!evidence)
-                return -ENOMEM;
-        char *longer = text_format(
-                "%s%s%s: %s %s %s", *text ? *text : "BASEIMAGE_FINDINGS=", *text ? "\n" : "",
-                finding->device->node, severity_to_string(finding->severity), finding->kind, evidence);
-        if (!longer)
-                return -ENOMEM;
-        free(*text);
-        *text = longer;
-        return 0;
-}
-
-/* All in one field: of an entry with more than some 500 the journal takes none,
- * and a disk of many partitions has them. */
-static int take_findings(struct fields *fields, const struct verdict *verdict, const char *disk) {
-        _cleanup_free_ char *text = NULL;
-
-        for (size_t i = 0; i < verdict->n_findings; i++) {
-                const struct finding *finding = &verdict->findings[i];
-
-                if (strcmp(finding->device->disk, disk) != 0)
-                        continue;
-                int r = add_finding(&text, finding);
-                if (r < 0)
-                        return r;
-        }
-        if (!text)
-                return 0;
-        int r = fields_take(fields, text);
-        text = NULL;
-        return r;
-}
-
-static int write_disk(const struct verdict *verdict, const char *disk) {
-        _cleanup_(fields_done) struct fields fields = { 0 };
-        int r;
-
-        if ((r = take_state(&fields, disk, verdict_of_disk(verdict, disk))) < 0 ||
-            (r = take_findings(&fields, verdict, disk)) < 0)
-                return r;
-        return sd_journal_sendv(fields.fields, fields.n);
+        return sd_journal_send("MESSAGE=%s", message, "MESSAGE_ID=%s",
+                               state == STATE_INERT ? BASEIMAGE_MESSAGE_INERT : BASEIMAGE_MESSAGE_LEAKING,
+                               "PRIORITY=%s", state == STATE_INERT ? "6" : "4", "BASEIMAGE_DEVICE=/dev/%s",
+                               disk->disk, "BASEIMAGE_STATE=%s", state_to_string(state),
+                               *findings ? "BASEIMAGE_FINDINGS=%s" : NULL, findings, NULL);
 }
 
 int journal_write(const struct facts *facts, const struct verdict *verdict) {
         const char *last = "";
 
         for (size_t i = 0; i < facts->n_devices; i++) {
-                const char *disk = facts->devices[i].disk;
+                const struct device *device = &facts->devices[i];
 
-                if (strcmp(disk, last) == 0)
+                if (strcmp(device->disk, last) == 0)
                         continue;
-                int r = write_disk(verdict, disk);
+                int r = write_disk(verdict, device);
                 if (r < 0)
                         return r;
-                last = disk;
+                last = device->disk;
         }
         return 0;
 }

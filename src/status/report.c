@@ -1,11 +1,9 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Evidence is escaped: here it is only to be put in its place. */
 #include <ctype.h>
-#include <errno.h>
-#include <json-c/json.h>
 
-#include "report.h"
-#include "text.h"
-#include "util.h"
+#include "status.h"
 
 static const char *access_of(const struct device *device) {
         return device->doubtful ? "unknown" : device->read_only ? "read-only" : "writable";
@@ -21,20 +19,18 @@ static const char *colour_of(enum state state) {
         return colours[state];
 }
 
-static int table_findings(FILE *out, const struct verdict *verdict, const struct device *device) {
+/* Takes what is to be said before the first, or "". */
+static void table_findings(FILE *out, const struct verdict *verdict, const struct device *device,
+                           const char *before) {
         for (size_t i = 0; i < verdict->n_findings; i++) {
                 const struct finding *finding = &verdict->findings[i];
-                _cleanup_free_ char *evidence = NULL;
 
                 if (finding->device != device)
                         continue;
-                evidence = text_escape(finding->evidence, true);
-                if (!evidence)
-                        return -ENOMEM;
-                fprintf(out, "  %-7s  %-9s  %s\n", severity_to_string(finding->severity), finding->kind,
-                        evidence);
+                fprintf(out, "%s  %-7s  %-9s  %s\n", before, severity_to_string(finding->severity),
+                        finding->kind, finding->evidence);
+                before = "";
         }
-        return 0;
 }
 
 /* The same advice fits many findings: once is enough. */
@@ -46,160 +42,130 @@ static void table_remedies(FILE *out, const struct verdict *verdict) {
                 while (verdict->findings[first].remedy != finding->remedy ||
                        strcmp(verdict->findings[first].kind, finding->kind) != 0)
                         first++;
-                if (first < i)
-                        continue;
-                fprintf(out, "%s  %-9s  %s\n", i == 0 ? "\nWhat to do:\n" : "", finding->kind,
-                        finding->remedy);
+                if (first == i)
+                        fprintf(out, "%s  %-9s  %s\n", i == 0 ? "\nWhat to do:\n" : "", finding->kind,
+                                finding->remedy);
         }
 }
 
-int report_table(FILE *out, const struct facts *facts, const struct verdict *verdict, bool colour) {
-        int width = (int) strlen("DEVICE");
+void report_table(FILE *out, const struct facts *facts, const struct verdict *verdict, bool colour) {
+        int width = (int)strlen("DEVICE");
 
         if (facts->n_devices == 0) {
                 fputs("No base image attached.\n", out);
-                return 0;
+                return;
         }
         for (size_t i = 0; i < facts->n_devices; i++)
-                if ((int) strlen(facts->devices[i].node) > width)
-                        width = (int) strlen(facts->devices[i].node);
+                if ((int)strlen(facts->devices[i].node) > width)
+                        width = (int)strlen(facts->devices[i].node);
 
         fprintf(out, "%-*s  %-7s  %s\n", width, "DEVICE", "STATE", "ACCESS");
         for (size_t i = 0; i < facts->n_devices; i++) {
                 const struct device *device = &facts->devices[i];
-                enum state state = verdict_of_device(verdict, device);
+                enum state state = verdict_of(verdict, device, false);
 
                 fprintf(out, "%-*s  %s%-7s%s  %s\n", width, device->node, colour ? colour_of(state) : "",
                         state_to_string(state), colour ? "\033[0m" : "", access_of(device));
-                int r = table_findings(out, verdict, device);
-                if (r < 0)
-                        return r;
+                table_findings(out, verdict, device, "");
         }
+        table_findings(out, verdict, &facts->system, "all\n");
         table_remedies(out, verdict);
         if (!facts->systemd)
                 fputs("\nNo units to look at: not running under systemd.\n", out);
-        return 0;
 }
 
-/* BASEIMAGE_VDB1_ */
+/* BASEIMAGE_VDB1_; for the system, BASEIMAGE_ */
 static void export_key(FILE *out, const struct device *device) {
         fputs("BASEIMAGE_", out);
-        for (const char *c = device->name; *c; c++)
-                fputc(isalnum((unsigned char) *c) ? toupper((unsigned char) *c) : '_', out);
-        fputc('_', out);
+        for (const char *c = device->name; c && *c; c++)
+                fputc(isalnum((unsigned char)*c) ? toupper((unsigned char)*c) : '_', out);
+        if (device->name)
+                fputc('_', out);
 }
 
-static int export_device(FILE *out, const struct verdict *verdict, const struct device *device) {
+static void export_findings(FILE *out, const struct verdict *verdict, const struct device *device) {
         unsigned n = 0;
 
-        export_key(out, device);
-        fprintf(out, "STATE=%s\n", state_to_string(verdict_of_device(verdict, device)));
-        export_key(out, device);
-        fprintf(out, "ACCESS=%s\n", access_of(device));
         for (size_t i = 0; i < verdict->n_findings; i++) {
                 const struct finding *finding = &verdict->findings[i];
-                _cleanup_free_ char *evidence = NULL;
 
                 if (finding->device != device)
                         continue;
-                evidence = text_escape(finding->evidence, false);
-                if (!evidence)
-                        return -ENOMEM;
                 export_key(out, device);
-                fprintf(out, "FINDING_%u=%s:%s:%s\n", n++, severity_to_string(finding->severity),
-                        finding->kind, evidence);
+                fprintf(out, "FINDING_%u=%s:%s:", n++, severity_to_string(finding->severity), finding->kind);
+                /* For a shell, the rest as well. */
+                for (const char *c = finding->evidence; *c; c++)
+                        fprintf(out, strchr(" ()", *c) ? "\\x%02x" : "%c", *c);
+                fputc('\n', out);
         }
         export_key(out, device);
         fprintf(out, "FINDINGS=%u\n", n);
-        return 0;
 }
 
-int report_export(FILE *out, const struct facts *facts, const struct verdict *verdict) {
+void report_export(FILE *out, const struct facts *facts, const struct verdict *verdict) {
         fprintf(out, "BASEIMAGE_STATE=%s\nBASEIMAGE_SYSTEMD=%d\nBASEIMAGE_DEVICES=",
                 state_to_string(verdict->state), facts->systemd);
         for (size_t i = 0; i < facts->n_devices; i++)
                 fprintf(out, "%s%s", i > 0 ? "," : "", facts->devices[i].name);
         fputc('\n', out);
+        export_findings(out, verdict, &facts->system);
         for (size_t i = 0; i < facts->n_devices; i++) {
-                int r = export_device(out, verdict, &facts->devices[i]);
-                if (r < 0)
-                        return r;
+                const struct device *device = &facts->devices[i];
+
+                export_key(out, device);
+                fprintf(out, "STATE=%s\n", state_to_string(verdict_of(verdict, device, false)));
+                export_key(out, device);
+                fprintf(out, "ACCESS=%s\n", access_of(device));
+                export_findings(out, verdict, device);
         }
-        return 0;
 }
 
-static void json_object_putp(json_object **object) {
-        json_object_put(*object);
+/* Of escaped text, there is but one character that JSON would take for its own. */
+static void json_string(FILE *out, const char *key, const char *value) {
+        fprintf(out, "\"%s\": \"", key);
+        for (; *value; value++)
+                fprintf(out, *value == '\\' ? "\\%c" : "%c", *value);
+        fputc('"', out);
 }
 
-/* Takes the value, also on failure. */
-static int json_set(json_object *object, const char *key, json_object *value) {
-        if (value && json_object_object_add(object, key, value) == 0)
-                return 0;
-        json_object_put(value);
-        return -ENOMEM;
+/* The last member of an object. */
+static void json_findings(FILE *out, const struct verdict *verdict, const struct device *device) {
+        const char *separator = "";
+
+        fputs("\"findings\": [", out);
+        for (size_t i = 0; i < verdict->n_findings; i++) {
+                const struct finding *finding = &verdict->findings[i];
+
+                if (finding->device != device)
+                        continue;
+                fprintf(out, "%s\n  { ", separator);
+                json_string(out, "severity", severity_to_string(finding->severity));
+                fputs(", ", out);
+                json_string(out, "kind", finding->kind);
+                fputs(",\n    ", out);
+                json_string(out, "evidence", finding->evidence);
+                fputs(",\n    ", out);
+                json_string(out, "remedy", finding->remedy);
+                fputs(" }", out);
+                separator = ",";
+        }
+        fputs("] }", out);
 }
 
-static int json_set_string(json_object *object, const char *key, const char *value) {
-        return json_set(object, key, json_object_new_string(value));
-}
+void report_json(FILE *out, const struct facts *facts, const struct verdict *verdict) {
+        fprintf(out, "{ \"state\": \"%s\", \"systemd\": %s,\n\"devices\": [",
+                state_to_string(verdict->state), facts->systemd ? "true" : "false");
+        for (size_t i = 0; i < facts->n_devices; i++) {
+                const struct device *device = &facts->devices[i];
 
-/* Takes the value, also on failure. */
-static int json_append(json_object *array, json_object *value) {
-        if (value && json_object_array_add(array, value) == 0)
-                return 0;
-        json_object_put(value);
-        return -ENOMEM;
-}
-
-static json_object *json_finding(const struct finding *finding) {
-        _cleanup_free_ char *evidence = text_escape(finding->evidence, true);
-        _cleanup_(json_object_putp) json_object *object = json_object_new_object();
-
-        if (!evidence || !object ||
-            json_set_string(object, "severity", severity_to_string(finding->severity)) < 0 ||
-            json_set_string(object, "kind", finding->kind) < 0 ||
-            json_set_string(object, "evidence", evidence) < 0 ||
-            json_set_string(object, "remedy", finding->remedy) < 0)
-                return NULL;
-        return json_object_get(object);
-}
-
-static json_object *json_device(const struct verdict *verdict, const struct device *device) {
-        _cleanup_(json_object_putp) json_object *object = json_object_new_object();
-        _cleanup_(json_object_putp) json_object *findings = json_object_new_array();
-
-        if (!object || !findings || json_set_string(object, "device", device->node) < 0 ||
-            json_set_string(object, "disk", device->disk) < 0 ||
-            json_set_string(object, "state", state_to_string(verdict_of_device(verdict, device))) < 0 ||
-            json_set_string(object, "access", access_of(device)) < 0)
-                return NULL;
-        for (size_t i = 0; i < verdict->n_findings; i++)
-                if (verdict->findings[i].device == device &&
-                    json_append(findings, json_finding(&verdict->findings[i])) < 0)
-                        return NULL;
-        if (json_set(object, "findings", json_object_get(findings)) < 0)
-                return NULL;
-        return json_object_get(object);
-}
-
-int report_json(FILE *out, const struct facts *facts, const struct verdict *verdict) {
-        _cleanup_(json_object_putp) json_object *object = json_object_new_object();
-        _cleanup_(json_object_putp) json_object *devices = json_object_new_array();
-
-        if (!object || !devices || json_set_string(object, "state", state_to_string(verdict->state)) < 0 ||
-            json_set(object, "systemd", json_object_new_boolean(facts->systemd)) < 0)
-                return -ENOMEM;
-        for (size_t i = 0; i < facts->n_devices; i++)
-                if (json_append(devices, json_device(verdict, &facts->devices[i])) < 0)
-                        return -ENOMEM;
-        if (json_set(object, "devices", json_object_get(devices)) < 0)
-                return -ENOMEM;
-
-        const char *text = json_object_to_json_string_ext(
-                object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
-        if (!text)
-                return -ENOMEM;
-        fprintf(out, "%s\n", text);
-        return 0;
+                fprintf(out,
+                        "%s\n{ \"device\": \"%s\", \"disk\": \"%s\", \"state\": \"%s\", \"access\": "
+                        "\"%s\", ",
+                        i > 0 ? "," : "", device->node, device->disk,
+                        state_to_string(verdict_of(verdict, device, false)), access_of(device));
+                json_findings(out, verdict, device);
+        }
+        fputs("],\n", out);
+        json_findings(out, verdict, &facts->system);
+        fputc('\n', out);
 }

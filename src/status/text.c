@@ -2,13 +2,8 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "config.h"
-#include "text.h"
-#include "util.h"
+#include "status.h"
 
 #define ALPHANUMERIC "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -25,7 +20,7 @@ char *text_format(const char *format, ...) {
 /* Appends c as \xNN and returns the new end. */
 static char *escape_byte(char *end, char c) {
         static const char hex[] = "0123456789abcdef";
-        unsigned char byte = (unsigned char) c;
+        unsigned char byte = (unsigned char)c;
 
         *end++ = '\\';
         *end++ = 'x';
@@ -39,8 +34,7 @@ static bool is_escape(const char *text) {
         return text[0] == '\\' && text[1] == 'x' && strspn(text + 2, "0123456789abcdef") >= 2;
 }
 
-char *text_escape(const char *text, bool spaces) {
-        const char *plain = spaces ? ALPHANUMERIC "#+-.:=@_/, ()" : ALPHANUMERIC "#+-.:=@_/,";
+char *text_escape(const char *text) {
         char *escaped = malloc(strlen(text) * 4 + 1);
         if (!escaped)
                 return NULL;
@@ -48,7 +42,7 @@ char *text_escape(const char *text, bool spaces) {
         char *end = escaped;
         for (; *text; text++)
                 /* What udev or systemd has escaped is fit, and better known so. */
-                if (strchr(plain, *text) || is_escape(text))
+                if (strchr(ALPHANUMERIC "#+-.:=@_/, ()", *text) || is_escape(text))
                         *end++ = *text;
                 else
                         end = escape_byte(end, *text);
@@ -82,24 +76,15 @@ char *unit_escape_path(const char *path) {
         return escaped;
 }
 
-struct unit unit_parse(const char *text) {
-        struct unit unit = { 0 };
-        const char *type = strrchr(text, '.'), *at = strchr(text, '@');
-
-        if (!type)
-                return unit;
-        unit.prefix = text;
-        unit.n_prefix = (size_t) (type - text);
-        if (at && at < type) {
-                unit.instance = at + 1;
-                unit.n_instance = (size_t) (type - unit.instance);
-        }
-        return unit;
+/* True for NAME.TYPE. */
+static bool is_called(const char *unit, const char *name) {
+        const char *type = startswith(unit, name);
+        return type && type[0] == '.' && !strchr(type + 1, '.');
 }
 
-bool unit_is_of(const struct unit *unit, const char *name, size_t n) {
-        return (unit->prefix && unit->n_prefix == n && memcmp(unit->prefix, name, n) == 0) ||
-               (unit->instance && unit->n_instance == n && memcmp(unit->instance, name, n) == 0);
+bool unit_is_of(const char *unit, const char *name) {
+        const char *at = strchr(unit, '@');
+        return is_called(unit, name) || (at && is_called(at + 1, name));
 }
 
 /* The kernel writes blanks and backslashes in names as \ooo. */
@@ -108,7 +93,7 @@ static void unescape_octal(char *text) {
 
         for (; *text; text++) {
                 if (text[0] == '\\' && strspn(text + 1, "01234567") >= 3 && text[1] <= '3') {
-                        *end++ = (char) ((text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0'));
+                        *end++ = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0'));
                         text += 3;
                 } else
                         *end++ = *text;
@@ -127,7 +112,7 @@ static int parse_unsigned(const char *text, char stop, const char **ret_end, uns
         if (errno != 0 || n > UINT_MAX || *end != stop)
                 return -EINVAL;
         *ret_end = end + 1;
-        *ret = (unsigned) n;
+        *ret = (unsigned)n;
         return 0;
 }
 
@@ -152,7 +137,7 @@ int mountinfo_parse(char *line, struct mount *ret) {
         do
                 optional = strsep(&line, " ");
         while (optional && strcmp(optional, "-") != 0);
-        (void) strsep(&line, " "); /* the type */
+        (void)strsep(&line, " "); /* the type */
         char *source = strsep(&line, " ");
         if (!source)
                 return -EINVAL;
@@ -180,23 +165,7 @@ int swaps_parse(char *line, const char **ret_path) {
         return 0;
 }
 
-bool cmdline_opts_out(const char *cmdline) {
-        static const char option[] = BASEIMAGE_OPT_OUT "=off";
-
-        for (;;) {
-                cmdline += strspn(cmdline, " \t\n");
-                size_t n = strcspn(cmdline, " \t\n");
-                if (n == 0)
-                        return false;
-                if (n == strlen(option) && memcmp(cmdline, option, n) == 0)
-                        return true;
-                cmdline += n;
-        }
-}
-
-bool listing_names_rule(const char *line) {
-        static const char rule[] = "/" BASEIMAGE_RULE_NAME;
-        size_t n = strcspn(line, "\n");
-
-        return n >= strlen(rule) && memcmp(line + n - strlen(rule), rule, strlen(rule)) == 0;
+bool listing_names(const char *line, const char *path) {
+        size_t n = strcspn(line, "\n"), m = strlen(path);
+        return n >= m && memcmp(line + n - m, path, m) == 0;
 }

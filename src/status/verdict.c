@@ -2,56 +2,70 @@
 #include <errno.h>
 #include <sys/sysmacros.h>
 
-#include "baseimage.h"
 #include "config.h"
-#include "text.h"
-#include "util.h"
-#include "verdict.h"
+#include "status.h"
 
-static const char remedy_rule[] =
-        "install baseimage-udev, then: udevadm trigger --action=change --settle DEVICE; if it is "
-        "installed, see what its rule does: udevadm test --action=change DEVICE";
-
-/* What a fact of each kind means; properties and links have more to say. */
+/* What the rule sets: generated from its text, so that it stands once. */
 static const struct {
-        const char *name, *remedy;
+        const char *key, *value;
+        const char *readers; /* whom it holds off */
+} marks[] = {
+#define MARK(key, value, readers) { key, value, readers },
+#include "marks.h"
+#undef MARK
+};
+
+#define REMEDY_RULE                                                                                         \
+        "install baseimage-udev, then: udevadm trigger --action=change --settle DEVICE; if it is "          \
+        "installed, see what its rule and others do: udevadm test --action=change DEVICE"
+
+static const struct {
         enum severity severity;
-} kinds[_FACT_KINDS] = {
-        [FACT_PROPERTY] = { "property", remedy_rule, SEVERITY_LEAK },
-        [FACT_LINK] = { "link",
-                        "as for a property; else find who makes it: grep -r SYMLINK "
-                        "/etc/udev/rules.d /run/udev/rules.d /usr/lib/udev/rules.d",
-                        SEVERITY_LEAK },
-        [FACT_UNIT] = { "unit", "systemctl stop UNIT; a .device unit goes with the properties and links",
-                        SEVERITY_LEAK },
-        [FACT_HOLDER] = { "holder",
-                          "let go of it: vgchange -an VG, mdadm --stop MD, cryptsetup close NAME or "
-                          "dmsetup remove NAME; if it holds the root file system, boot again with the "
-                          "rule in the initramfs",
-                          SEVERITY_LEAK },
-        [FACT_BTRFS] = { "btrfs",
-                         "umount the file system, then: btrfs device scan --forget; if it is the root "
-                         "file system, boot again with the rule in the initramfs",
-                         SEVERITY_LEAK },
-        [FACT_MOUNT] = { "mount", "umount it, and see that /etc/fstab does not mount it again",
-                         SEVERITY_LEAK },
-        [FACT_SWAP] = { "swap", "swapoff it, and see that /etc/fstab does not name it", SEVERITY_LEAK },
-        [FACT_INITRAMFS] = { "initramfs",
-                             "it lacks " BASEIMAGE_RULE_NAME
-                             ": update-initramfs -u, or with dracut: dracut --force",
-                             SEVERITY_LEAK },
-        [FACT_OPT_OUT] = { "opt-out", "boot without this option to have the disk left alone",
-                           SEVERITY_NOTE },
-        [FACT_ERROR] = { "error",
-                         "run baseimage-status again, as root; detach and attach the disk if it stays",
-                         SEVERITY_UNKNOWN },
+        const char *name, *remedy;
+} kinds[_KINDS] = {
+        [KIND_MISSING] = { SEVERITY_LEAK, "missing", REMEDY_RULE },
+        [KIND_PROPERTY] = { SEVERITY_LEAK, "property", REMEDY_RULE },
+        [KIND_PARTITION] = { SEVERITY_LEAK, "partition",
+                             "if baseimage-udev is installed, something has it open: fuser -v DEVICE; then: "
+                             "udevadm trigger --action=change --settle DISK" },
+        [KIND_LINK] = { SEVERITY_LEAK, "link",
+                        "as for a property; else find who makes it: grep -r SYMLINK /etc/udev/rules.d "
+                        "/run/udev/rules.d /usr/lib/udev/rules.d" },
+        [KIND_NAME] = { SEVERITY_LEAK, "name",
+                        "see whose it is: udevadm info LINK; then: udevadm trigger --action=change --settle "
+                        "DEVICE" },
+        [KIND_UNIT] = { SEVERITY_LEAK, "unit",
+                        "systemctl stop UNIT; a .device unit goes with the properties and links" },
+        [KIND_HOLDER] = { SEVERITY_LEAK, "holder",
+                          "let go of it: vgchange -an VG, mdadm --stop MD, cryptsetup close NAME or dmsetup "
+                          "remove NAME; if it holds the root file system, boot again with the rule in the "
+                          "initramfs" },
+        [KIND_BTRFS] = { SEVERITY_LEAK, "btrfs",
+                         "umount the file system, then: btrfs device scan --forget; if it is the root file "
+                         "system, boot again with the rule in the initramfs" },
+        [KIND_MOUNT] = { SEVERITY_LEAK, "mount",
+                         "umount it, and see that /etc/fstab does not mount it again" },
+        [KIND_SWAP] = { SEVERITY_LEAK, "swap", "swapoff it, and see that /etc/fstab does not name it" },
+        [KIND_INITRAMFS] = { SEVERITY_LEAK, "initramfs",
+                             "update-initramfs -u, or with dracut: dracut --force; make a UKI anew" },
+        /* LVM's filter ends it, and that LVM alone can read: hence no leak. */
+        [KIND_BARE_DISK] = { SEVERITY_NOTE, "bare-disk",
+                             "LVM reads every disk by itself, and changes no volume group that is there "
+                             "twice: have it filter this disk, see baseimage-udev(7)" },
+        [KIND_ACCESS] = { SEVERITY_NOTE, "access",
+                          "attach it read-only, so that nothing in the guest can change the image" },
+        [KIND_OPT_OUT] = { SEVERITY_NOTE, "opt-out",
+                           "boot without this option to have the disk left alone" },
+        [KIND_OPTION] = { SEVERITY_NOTE, "option",
+                          "it means nothing: say off or partitions, or boot without it" },
+        [KIND_ERROR] = { SEVERITY_UNKNOWN, "error",
+                         "run baseimage-status again, as root, and with what it lacks; detach and attach "
+                         "the disk if it stays" },
 };
 
 static const char remedy_root[] =
-        "if this is the guest's own disk, give it another serial; until then boot with " BASEIMAGE_OPT_OUT
+        "if this is the guest's own disk, give it another serial; until then boot with " BASEIMAGE_OPTION
         "=off; if not, boot again with the rule in the initramfs";
-static const char remedy_writable[] =
-        "attach it read-only, so that nothing in the guest can change the image";
 
 const char *state_to_string(enum state state) {
         static const char *const names[] = {
@@ -79,52 +93,76 @@ void verdict_done(struct verdict *verdict) {
         *verdict = (struct verdict){ 0 };
 }
 
-/* Takes the evidence, also on failure. */
-static int take_finding(struct verdict *verdict, struct finding finding) {
-        struct finding *grown = NULL;
-
-        if (finding.evidence)
-                grown = realloc(verdict->findings, (verdict->n_findings + 1) * sizeof(*grown));
-        if (!grown) {
-                free(finding.evidence);
+static int add_finding(struct verdict *verdict, const struct device *device, enum kind kind,
+                       const char *evidence) {
+        struct finding *grown = realloc(verdict->findings, (verdict->n_findings + 1) * sizeof(*grown));
+        if (!grown)
                 return -ENOMEM;
-        }
         verdict->findings = grown;
-        grown[verdict->n_findings++] = finding;
+
+        struct finding *finding = &grown[verdict->n_findings];
+        *finding = (struct finding){
+                .severity = kinds[kind].severity,
+                .device = device,
+                .kind = kinds[kind].name,
+                .evidence = text_escape(evidence),
+                .remedy = kinds[kind].remedy,
+        };
+        if (kind == KIND_MOUNT && strcmp(evidence, "/") == 0)
+                finding->remedy = remedy_root;
+        if (!finding->evidence)
+                return -ENOMEM;
+        verdict->n_findings++;
         return 0;
 }
 
-static const char *property(const struct device *device, const char *key, size_t n) {
+/* The value of a property in udev's record, "" where there is none. */
+static const char *property(const struct device *device, const char *key) {
         for (size_t i = 0; i < device->n_facts; i++) {
                 const struct fact *fact = &device->facts[i];
+                const char *rest = fact->kind == KIND_PROPERTY ? startswith(fact->text, key) : NULL;
 
-                if (fact->kind == FACT_PROPERTY && strncmp(fact->text, key, n) == 0 && fact->text[n] == '=')
-                        return fact->text + n + 1;
+                if (rest && rest[0] == '=')
+                        return rest + 1;
         }
         return "";
 }
 
-/* Each property that the contract sets and the device lacks.  Those that it
- * empties are among the properties that leak. */
-static int judge_contract(const struct device *device, struct verdict *verdict) {
-        for (const char *line = baseimage_properties(BASEIMAGE_SERIAL), *next; *line; line = next) {
-                size_t key = strcspn(line, "="), all = strcspn(line, "\n");
-                const char *wanted = line + key + 1;
-                size_t n = all - key - 1;
+static int judge_marks(const struct device *device, struct verdict *verdict) {
+        int r = 0;
 
-                next = line + all + 1;
-                const char *value = property(device, line, key);
-                if (*wanted == '"' || (strlen(value) == n && memcmp(value, wanted, n) == 0))
+        for (size_t i = 0; r >= 0 && i < sizeof(marks) / sizeof(*marks); i++) {
+                if (strcmp(property(device, marks[i].key), marks[i].value) == 0)
                         continue;
-                int r = take_finding(verdict, (struct finding){
-                                                      .severity = SEVERITY_LEAK,
-                                                      .device = device,
-                                                      .kind = "missing",
-                                                      .evidence = text_format("%.*s", (int) all, line),
-                                                      .remedy = remedy_rule,
-                                              });
-                if (r < 0)
-                        return r;
+                _cleanup_free_ char *evidence =
+                        text_format("%s=%s for %s", marks[i].key, marks[i].value, marks[i].readers);
+                r = evidence ? add_finding(verdict, device, KIND_MISSING, evidence) : -ENOMEM;
+        }
+        return r;
+}
+
+/* Other than "", these are what udev decided. */
+static bool is_off(const struct device *device) {
+        return strcmp(property(device, BASEIMAGE_OPTION), "off") == 0;
+}
+
+static bool keeps_partitions(const struct device *device) {
+        return strcmp(property(device, BASEIMAGE_OPTION), "partitions") == 0;
+}
+
+/* Once: it is on the kernel command line. */
+static int judge_option(const struct facts *facts, struct verdict *verdict) {
+        for (size_t i = 0; i < facts->n_devices; i++) {
+                const struct device *device = &facts->devices[i];
+                const char *value = property(device, BASEIMAGE_OPTION);
+
+                if (value[0] == '\0' || keeps_partitions(device))
+                        continue;
+                _cleanup_free_ char *evidence = text_format(BASEIMAGE_OPTION "=%s", value);
+                if (!evidence)
+                        return -ENOMEM;
+                return add_finding(verdict, &facts->system, is_off(device) ? KIND_OPT_OUT : KIND_OPTION,
+                                   evidence);
         }
         return 0;
 }
@@ -136,71 +174,36 @@ static bool is_leaked_property(const char *text) {
         return value && value[1] != '\0' && (startswith(text, "ID_FS_") || startswith(text, "ID_PART_"));
 }
 
-static bool is_own_name(const char *name, const struct device *device) {
-        /* On a partition too: other rules for this serial call all of it so. */
-        if (name[0] == '\0')
-                return true;
-        name = startswith(name, "-part");
-        return name && name[0] != '0' && strspn(name, "0123456789") == strlen(name) &&
-               strtoul(name, NULL, 10) == device->partition;
-}
-
 /* The rule's own links, and the number that udev gives to every device. */
 static bool is_own_link(const char *link, const struct device *device) {
-        static const char *const own[] = { "/dev/baseimage", "/dev/disk/by-id/virtio-" BASEIMAGE_SERIAL };
-        char *end;
+        char number[64];
 
-        for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) {
-                const char *rest = startswith(link, own[i]);
-                if (rest && is_own_name(rest, device))
-                        return true;
-        }
-        link = startswith(link, "/dev/block/");
-        return link && strtoul(link, &end, 10) == major(device->devnum) && *end == ':' &&
-               strtoul(end + 1, &end, 10) == minor(device->devnum) && *end == '\0';
+        snprintf(number, sizeof(number), "/dev/block/%u:%u", major(device->devnum), minor(device->devnum));
+        return strcmp(link, device->links[0]) == 0 || strcmp(link, device->links[1]) == 0 ||
+               strcmp(link, number) == 0;
 }
 
 static int judge_fact(const struct device *device, const struct fact *fact, struct verdict *verdict) {
-        const char *remedy = kinds[fact->kind].remedy;
-
-        if (fact->kind == FACT_PROPERTY && !is_leaked_property(fact->text))
+        if (!kinds[fact->kind].name || (device->doubtful && fact->kind != KIND_ERROR) ||
+            (fact->kind == KIND_PROPERTY && !is_leaked_property(fact->text)) ||
+            (fact->kind == KIND_LINK && device->name && is_own_link(fact->text, device)))
                 return 0;
-        if (fact->kind == FACT_LINK && is_own_link(fact->text, device))
-                return 0;
-        if (fact->kind == FACT_MOUNT && strcmp(fact->text, "/") == 0)
-                remedy = remedy_root;
-        return take_finding(verdict, (struct finding){
-                                             .severity = kinds[fact->kind].severity,
-                                             .device = device,
-                                             .kind = kinds[fact->kind].name,
-                                             .evidence = strdup(fact->text),
-                                             .remedy = remedy,
-                                     });
-}
-
-static int judge_access(const struct device *device, struct verdict *verdict) {
-        if (device->read_only || device->doubtful)
-                return 0;
-        return take_finding(verdict, (struct finding){
-                                             .severity = SEVERITY_NOTE,
-                                             .device = device,
-                                             .kind = "access",
-                                             .evidence = strdup("writable"),
-                                             .remedy = remedy_writable,
-                                     });
+        return add_finding(verdict, device, fact->kind, fact->text);
 }
 
 static int judge_device(const struct device *device, struct verdict *verdict) {
         int r = 0;
 
-        if (device->recorded && !device->doubtful)
-                r = judge_contract(device, verdict);
+        if (device->recorded && !device->doubtful) {
+                r = judge_marks(device, verdict);
+                if (r >= 0 && device->partition != 0 && !is_off(device) && !keeps_partitions(device))
+                        r = add_finding(verdict, device, KIND_PARTITION, device->node);
+        }
         for (size_t i = 0; r >= 0 && i < device->n_facts; i++)
-                if (!device->doubtful || device->facts[i].kind == FACT_ERROR)
-                        r = judge_fact(device, &device->facts[i], verdict);
-        if (r < 0)
-                return r;
-        return judge_access(device, verdict);
+                r = judge_fact(device, &device->facts[i], verdict);
+        if (r >= 0 && device->name && !device->read_only && !device->doubtful)
+                r = add_finding(verdict, device, KIND_ACCESS, "writable");
+        return r;
 }
 
 /* A leak is sure, whatever else could not be seen. */
@@ -212,13 +215,17 @@ static enum state worse(enum state state, enum severity severity) {
 
 int verdict_reach(const struct facts *facts, struct verdict *ret) {
         struct verdict verdict = { .state = facts->n_devices > 0 ? STATE_INERT : STATE_NONE };
+        int r = 0;
 
-        for (size_t i = 0; i < facts->n_devices; i++) {
-                int r = judge_device(&facts->devices[i], &verdict);
-                if (r < 0) {
-                        verdict_done(&verdict);
-                        return r;
-                }
+        for (size_t i = 0; r >= 0 && i < facts->n_devices; i++)
+                r = judge_device(&facts->devices[i], &verdict);
+        if (r >= 0)
+                r = judge_option(facts, &verdict);
+        if (r >= 0 && facts->n_devices > 0)
+                r = judge_device(&facts->system, &verdict);
+        if (r < 0) {
+                verdict_done(&verdict);
+                return r;
         }
         for (size_t i = 0; i < verdict.n_findings; i++)
                 verdict.state = worse(verdict.state, verdict.findings[i].severity);
@@ -226,20 +233,16 @@ int verdict_reach(const struct facts *facts, struct verdict *ret) {
         return 0;
 }
 
-enum state verdict_of_device(const struct verdict *verdict, const struct device *device) {
-        enum state state = STATE_INERT;
-
-        for (size_t i = 0; i < verdict->n_findings; i++)
-                if (verdict->findings[i].device == device)
-                        state = worse(state, verdict->findings[i].severity);
-        return state;
+bool finding_concerns(const struct finding *finding, const struct device *device, bool whole) {
+        return !finding->device->name || finding->device == device ||
+               (whole && strcmp(finding->device->disk, device->disk) == 0);
 }
 
-enum state verdict_of_disk(const struct verdict *verdict, const char *disk) {
+enum state verdict_of(const struct verdict *verdict, const struct device *device, bool whole) {
         enum state state = STATE_INERT;
 
         for (size_t i = 0; i < verdict->n_findings; i++)
-                if (strcmp(verdict->findings[i].device->disk, disk) == 0)
+                if (finding_concerns(&verdict->findings[i], device, whole))
                         state = worse(state, verdict->findings[i].severity);
         return state;
 }

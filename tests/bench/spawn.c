@@ -56,7 +56,7 @@ int main(int argc, char *argv[]) {
         /* One processor: what a wake-up of another costs is not the program's. */
         cpu_set_t cpus;
         CPU_ZERO(&cpus);
-        CPU_SET((size_t) sched_getcpu(), &cpus);
+        CPU_SET((size_t)sched_getcpu(), &cpus);
         sched_setaffinity(0, sizeof cpus, &cpus);
 
         posix_spawn_file_actions_t quiet;

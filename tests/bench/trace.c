@@ -30,7 +30,7 @@ static long proc_number(pid_t pid, const char *file, const char *key, int fields
         char name[64], text[8192];
         long number = -1;
 
-        snprintf(name, sizeof name, "/proc/%d/%s", (int) pid, file);
+        snprintf(name, sizeof name, "/proc/%d/%s", (int)pid, file);
         FILE *f = fopen(name, "re");
         if (!f)
                 return -1;

@@ -1,26 +1,36 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Facts, one per line: a letter for the kind, and the text.  Whatever they say,
- * the reports are made of printable ASCII, and JSON is JSON. */
+ * Facts, one per line: a letter for the kind (a small one: of the system), and
+ * the text.  Whatever they say, the reports are made of printable ASCII, and
+ * JSON is JSON. */
 #include <json-c/json.h>
 #include <stdio.h>
 #include <sys/sysmacros.h>
 
 #include "fuzz.h"
-#include "report.h"
-#include "text.h"
+#include "status.h"
 
 static void add_facts(struct facts *facts, char *text) {
         struct device *device;
         char *line;
 
-        require(facts_add_device(facts, "vdb1", "vdb", "/sys/block/vdb/vdb1", &device) == 0);
+        require(facts_add_device(facts, "vdb1", "vdb", &device) == 0);
         device->devnum = makedev(252, 17);
         while ((line = strsep(&text, "\n")))
                 if (line[0] != '\0')
-                        require(facts_add(device, (unsigned char) line[0] % _FACT_KINDS, "%s", line + 1) ==
-                                0);
+                        require(facts_add(line[0] >= 'a' ? &facts->system : device,
+                                          (unsigned char)line[0] % _KINDS, "%s", line + 1) == 0);
 }
+
+static void table(FILE *out, const struct facts *facts, const struct verdict *verdict) {
+        report_table(out, facts, verdict, false);
+}
+
+static void (*const reports[])(FILE *, const struct facts *, const struct verdict *) = {
+        table,
+        report_export,
+        report_json,
+};
 
 static char *print(int format, const struct facts *facts, const struct verdict *verdict) {
         char *text;
@@ -28,9 +38,7 @@ static char *print(int format, const struct facts *facts, const struct verdict *
 
         FILE *out = open_memstream(&text, &size);
         require(out);
-        require((format == 0   ? report_table(out, facts, verdict, false)
-                 : format == 1 ? report_export(out, facts, verdict)
-                               : report_json(out, facts, verdict)) == 0);
+        reports[format](out, facts, verdict);
         require(fclose(out) == 0 && strlen(text) == size);
         for (size_t i = 0; i < size; i++)
                 require(text[i] == '\n' || (text[i] >= ' ' && text[i] <= '~'));

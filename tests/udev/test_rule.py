@@ -2,8 +2,9 @@
 """The rule and the helper as they are built, or installed, through this machine's udevadm.
 
 Each run has a mount namespace of its own, over a real virtio disk whose serial
-attribute is covered by a file: /run, /dev and /usr/lib/udev are its
-own, so that the machine stays as it is.
+attribute is covered by a file: / is an overlay, /run, /dev and /usr/lib/udev are
+its own, so that the machine stays as it is.  What would have an effect is in
+RUN, which "udevadm test" prints and does not run.
 """
 
 import os
@@ -22,30 +23,42 @@ PACKAGE = {
 CONTRACT = {"SYSTEMD_READY=0", "SYSTEMD_IGNORE=1"}
 
 # Words: the directory of the case, the sysfs path of the disk, that of the device,
-# the action, the kernel command line.
+# the action, the kernel command line, files that tell where this is.
 SCRIPT = r"""
 set -e
-case=$1 disk=$2 device=$3
-mount --bind "$case/serial" "$disk/serial"
-export SYSTEMD_PROC_CMDLINE="$5"
-mount --bind "$case/udev" /usr/lib/udev
-mount -t tmpfs none /run
-mkdir -p /run/udev/rules.d
-cp -a "$case/run/." /run/udev/rules.d/
-mkdir /run/nodes
+case=$1 disk=$2 device=$3 action=$4 cmdline=$5
+shift 5
+mount -t tmpfs none "$case/overlay"
+mkdir "$case/overlay/upper" "$case/overlay/work" "$case/overlay/root"
+root=$case/overlay/root
+mount -t overlay -o "lowerdir=/,upperdir=$case/overlay/upper,workdir=$case/overlay/work" none "$root"
+mount --rbind /proc "$root/proc"
+mount --rbind /sys "$root/sys"
+mount -t tmpfs none "$root/run"
+mount --bind "$case/serial" "$root$disk/serial"
+mount --bind "$case/udev" "$root/usr/lib/udev"
+mkdir -p "$root/run/udev/rules.d" "$root/run/nodes"
+cp -a "$case/run/." "$root/run/udev/rules.d/"
 for node in null full urandom "${disk##*/}" "${device##*/}"; do
-	cp -a "/dev/$node" /run/nodes/
+	[ ! -e "/dev/$node" ] || cp -a "/dev/$node" "$root/run/nodes/"
 done
-mount --bind /run/nodes /dev
-udevadm test --action="$4" "$device" >/run/out 2>/run/err || { cat /run/err; exit 1; }
-for record in /run/udev/data/b*; do
+mount --bind "$root/run/nodes" "$root/dev"
+for file; do
+	mkdir -p "$root${file%/*}"
+	: >"$root$file"
+done
+export SYSTEMD_PROC_CMDLINE="$cmdline"
+chroot "$root" udevadm test --action="$action" "$device" >"$root/run/out" 2>"$root/run/err" || { cat "$root/run/err"; exit 1; }
+for record in "$root"/run/udev/data/*; do
 	# I: is the time of the first event; an empty property is as good as none
 	# to every match, and not even stored by later versions.
 	[ ! -e "$record" ] || sed '/^I:/d; /^E:.*=$/d' "$record"
 done
 # From version 257 on nothing is recorded, and no program run; all is printed.
-[ -e "$record" ] || sed -n '/USEC_INITIALIZED/d; s|^  /dev/|link /dev/|p; s/^  \([A-Z].*=.\)/E:\1/p' /run/out
-find /dev -type l -printf 'link %p %l\n' | sort
+[ -e "$record" ] || sed -n '/USEC_INITIALIZED/d; s|^  \(/dev/[^ ]*\)$|link \1|p; s/^  \([A-Z].*=.\)/E:\1/p' "$root/run/out"
+find "$root/dev" -type l -printf 'link /dev/%P %l\n' | sort
+# What RUN would have run; before version 257 "run: '...'".
+cat "$root/run/out" "$root/run/err" | sed -n "s/^run: '\(.*\)'$/run \1/p; s/^  RUN{program} : /run /p"
 """
 
 
@@ -71,9 +84,12 @@ class Udev:
                         ignore=shutil.ignore_patterns("hwdb*", *map(os.path.basename, PACKAGE)))
         for name, file in PACKAGE.items():
             shutil.copy(file, directory / "udev" / name)
-        (directory / "run").mkdir()
+        for name in ("run", "overlay"):
+            (directory / name).mkdir()
         (directory / "serial").write_text("BASEIMAGE")
         self.cmdline = "root=/dev/vda1 ro"
+        self.files = []         # that are there as well
+        self.bare = False       # no other rule has a word for it
 
     def serial(self, text):
         (self.directory / "serial").write_bytes(text.encode())
@@ -100,9 +116,9 @@ class Udev:
         """
         lines = subprocess.run(
             ["unshare", "--mount", "sh", "-c", SCRIPT, "udev", self.directory, self.disk.resolve(),
-             self.device.resolve(), action, self.cmdline],
+             self.device.resolve(), action, self.cmdline, *self.files],
             check=True, capture_output=True, text=True).stdout.splitlines()
-        assert lines or action == "remove", "two empty records would be equal"
+        assert lines or action == "remove" or self.bare, "two empty records would be equal"
         return sorted(" ".join(sorted(line.split(" "))) if "DEVLINKS=" in line else line
                       for line in (line.replace("DEVLINKS=", "DEVLINKS= ") for line in lines))
 
@@ -110,6 +126,12 @@ class Udev:
 @pytest.fixture(params=devices(), ids=lambda device: device[1].name)
 def udev(tmp_path, request):
     return Udev(tmp_path, *request.param)
+
+
+def runs(record):
+    """What RUN would have run, of ours."""
+    return [line.removeprefix("run ") for line in record
+            if line.startswith("run ") and ("partx" in line or "virtio_blk" in line)]
 
 
 def without_package(udev, **options):
@@ -130,8 +152,89 @@ def test_base_image__contract(udev, action):
                      *(link for link in links if link.startswith("/dev/block/"))}
 
 
+def test_base_image__partitions_deleted(udev):
+    node = f"/dev/{udev.device.name}"
+    for action in ("add", "change"):
+        said = runs(udev.record(action))
+        if udev.device != udev.disk:
+            assert len(said) == 1 and f"partx --delete {node} && exit" in said[0]
+        else:
+            assert said == ([f"/usr/bin/partx --delete {node}"] if list(udev.disk.glob("*/partition")) else [])
+
+
+def test_base_image__partitions_kept(udev):
+    udev.cmdline = "quiet baseimage_udev=partitions ro"
+    record = udev.record()
+    assert runs(record) == []
+    assert CONTRACT | {"baseimage_udev=partitions"} <= {line[2:] for line in record if line.startswith("E:")}
+
+
 def test_base_image__removed(udev):
-    assert udev.record("remove") == without_package(udev, action="remove")
+    record = udev.record("remove")
+    assert record == without_package(udev, action="remove")
+    assert not [line for line in record if "baseimage" in line], record
+
+
+IN_INITRAMFS = ["/etc/initrd-release", "/conf/initramfs.conf"]
+
+
+@pytest.mark.parametrize("file", IN_INITRAMFS)
+def test_initramfs__driver_lets_go(udev, file):
+    udev.files = [file]
+    virtio = udev.disk.joinpath("device").resolve().name
+    said = runs(udev.record())
+    if udev.device != udev.disk:
+        assert "unbind" not in "".join(said)
+    else:
+        assert said == [f"/bin/sh -c 'echo >/run/baseimage-udev.{virtio} &&"
+                        f" echo {virtio} >/sys/bus/virtio/drivers/virtio_blk/unbind'"]
+
+
+@pytest.mark.parametrize("file", IN_INITRAMFS)
+def test_initramfs__removed(udev, file):
+    udev.files = [file]
+    assert runs(udev.record("remove")) == []
+
+
+@pytest.mark.parametrize("file", IN_INITRAMFS)
+def test_initramfs__others_stay(udev, file):
+    udev.serial("ROOT")
+    udev.files = [file]
+    assert runs(udev.record()) == []
+
+
+@pytest.fixture
+def virtio(tmp_path):
+    """The virtio device of the disk, which comes again in the real system's coldplug."""
+    disk, _ = devices()[0]
+    device = Udev(tmp_path, disk, disk.joinpath("device").resolve())
+    device.bare = True
+    device.kept = f"/run/baseimage-udev.{device.device.name}"
+    return device
+
+
+def test_virtio__driver_takes_back(virtio):
+    virtio.files = [virtio.kept]
+    name = virtio.device.name
+    assert runs(virtio.record()) == [f"/bin/sh -c 'rm {virtio.kept}; echo {name} >/sys/bus/virtio/drivers/virtio_blk/bind'"]
+
+
+@pytest.mark.parametrize("files", [[], *([file] for file in IN_INITRAMFS)])
+def test_virtio__stays(virtio, files):
+    """None was taken from its driver; or this is still the initramfs."""
+    virtio.files = files + ([virtio.kept] if files else [])
+    assert runs(virtio.record()) == []
+
+
+def test_virtio__once(virtio):
+    virtio.files = [virtio.kept]
+    assert runs(virtio.record("change")) == []
+
+
+def test_base_image__emptied(udev):
+    """What another rule had found inside, the helper takes away."""
+    udev.rule("50-inside.rules", 'KERNEL=="vd*", ENV{ID_FS_UUID}="1", ENV{ID_FS_TYPE}="ext4"\n')
+    assert not [line for line in udev.record() if line.startswith("E:ID_FS_")]
 
 
 HELPERS = {
@@ -146,6 +249,7 @@ HELPERS = {
 @pytest.mark.parametrize("fault", ["missing", *HELPERS])
 def test_base_image__without_helper(udev, fault):
     expected = udev.record()
+    assert CONTRACT <= {line[2:] for line in expected}
     if fault == "missing":
         udev.helper.unlink()
     elif HELPERS[fault]:
@@ -153,22 +257,43 @@ def test_base_image__without_helper(udev, fault):
     else:
         udev.helper.chmod(0o644)
     # Of what a broken helper says, what is no assignment does not get through.
-    assert set(expected) <= set(udev.record())
+    record = udev.record()
+    assert CONTRACT <= {line[2:] for line in record}
+    assert set(expected) <= set(record)
 
 
 def test_base_image__opted_out(udev):
+    """The record says why, and is else that of any disk."""
     udev.cmdline = "quiet baseimage_udev=off ro"
-    assert udev.record() == without_package(udev)
+    record = udev.record()
+    assert "E:baseimage_udev=off" in record
+    assert [line for line in record if line != "E:baseimage_udev=off"] == without_package(udev)
 
 
-@pytest.mark.parametrize("word", ["baseimage_udev=on", "baseimage_udev", "xbaseimage_udev=off"])
-def test_base_image__not_opted_out(udev, word):
-    expected = udev.record()
+# udev's parser: the last one counts, - is as good as _, quotes do not.
+@pytest.mark.parametrize("words", ["baseimage_udev=on baseimage_udev=off", "baseimage-udev=off", 'baseimage_udev="off"'])
+def test_base_image__opted_out_as_udev_reads_it(udev, words):
+    udev.cmdline = f"quiet {words} ro"
+    assert "E:SYSTEMD_READY=0" not in udev.record()
+
+
+@pytest.mark.parametrize("word, value", [
+    ("baseimage_udev=on", "on"), ("baseimage_udev", "1"), ("xbaseimage_udev=off", ""),
+    ("baseimage_udev=off baseimage_udev=on", "on")])
+def test_base_image__not_opted_out(udev, word, value):
+    expected = udev.record() + ([f"E:baseimage_udev={value}"] if value else [])
     udev.cmdline = f"quiet {word} ro"
+    assert udev.record() == sorted(expected)
+
+
+def test_base_image__blanks(udev):
+    """udev takes blanks at the end for nothing; others count."""
+    expected = udev.record()
+    udev.serial("BASEIMAGE  ")
     assert udev.record() == expected
 
 
-OTHERS = ["", "ROOT", "BASEIMAGE2", "XBASEIMAGE", "baseimage", "BASEIMAGE X", "BASE\\x20IMAGE", "*", "$attr{size}",
+OTHERS = ["", "ROOT", " BASEIMAGE", "BASEIMAGE2", "XBASEIMAGE", "baseimage", "BASEIMAGE X", "BASE\\x20IMAGE", "*", "$attr{size}",
           "%k", "a\"b'c", "Größe"]
 
 
@@ -190,13 +315,24 @@ def test_other__unchanged_beside(udev, name, rule):
     assert udev.record() == without_package(udev)
 
 
+def test_other__not_virtio(tmp_path):
+    """Another kind of disk, whatever its ID_SERIAL."""
+    loop = Path("/sys/block/loop0")
+    if not loop.exists():
+        pytest.skip("this machine has no loop device")
+    other = Udev(tmp_path, devices()[0][0], loop)
+    other.rule("50-serial.rules", 'KERNEL=="loop0", ENV{ID_SERIAL}="BASEIMAGE"\n')
+    assert other.record() == without_package(other)
+
+
 def test_other__unchanged_with_broken_helper(udev):
     udev.serial("ROOT")
     udev.helper.unlink()
     assert udev.record() == without_package(udev)
 
 
-def test_other__opted_out(udev):
+@pytest.mark.parametrize("value", ["off", "partitions", "on"])
+def test_other__with_option(udev, value):
     udev.serial("ROOT")
-    udev.cmdline = "quiet baseimage_udev=off ro"
+    udev.cmdline = f"quiet baseimage_udev={value} ro"
     assert udev.record() == without_package(udev)

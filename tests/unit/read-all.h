@@ -10,7 +10,7 @@ static inline void read_all(int fd, char *text, size_t size) {
         ssize_t n;
 
         while (used < size - 1 && (n = read(fd, text + used, size - 1 - used)) > 0)
-                used += (size_t) n;
+                used += (size_t)n;
         text[used] = '\0';
         close(fd);
 }

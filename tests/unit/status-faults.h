@@ -3,12 +3,12 @@
 
 #include <stdbool.h>
 
-/* Has a call of the functions named in meson.build fail: the nth one of name,
- * or of any if name is NULL.  For as long as none is armed, they work. */
+/* Has the nth call of this function (NULL: of any that can be made to fail)
+ * fail.  0: none. */
 void fault_arm(const char *name, unsigned nth);
 
-/* Returns the name of what failed, or NULL if it never came to that. */
+/* Ends it, and returns the function that failed, or NULL: there were fewer calls. */
 const char *fault_disarm(void);
 
-/* Where /run is, unless NULL: umockdev plays /sys and /dev alone. */
-extern const char *fault_root;
+/* For who stands in for a function: whether this call is to fail. */
+bool fault(const char *name);

@@ -3,7 +3,9 @@
 
 #include <check.h>
 
-#include "facts.h"
+#include "status.h"
+
+#define N(array) (sizeof(array) / sizeof(*(array)))
 
 struct test_case {
         const char *name;
@@ -15,35 +17,42 @@ struct test_case {
  * status. */
 int run_tests(const char *suite, const struct test_case *cases, size_t n);
 
-/* What udev has in its database of the guest's devices. */
-#define GUEST_RECORD                                                                                        \
-        "S:baseimage\nL:-1024\nI:1234\nE:ID_SERIAL=BASEIMAGE\nE:ID_FS_TYPE=\nE:SYSTEMD_READY=0\n"           \
-        "E:SYSTEMD_IGNORE=1\nG:systemd\nV:1\n"
+/* Where the guest is: a directory that has one inert disk vdb and its partition
+ * vdb1, kept by the option, and nothing else.  Its records of udev's are files
+ * of KEY=value lines, run/udev/data/NAME, for sd-device. */
+extern char *guest_root;
 
-/* A guest in a directory of its own, with one inert disk vdb and its
- * partition vdb1, and nothing else. */
-struct guest {
-        char *root;
-        struct roots roots;
-        char *sys, *dev, *proc, *run_udev, *boot;
-};
+void guest_new(void);
+void guest_done(void);
 
-void guest_new(struct guest *guest);
-void guest_done(struct guest *guest);
+/* A disk, or a partition of the disk before it, that is inert as well. */
+void guest_add(const char *name, unsigned minor);
 
 /* The path is below the guest's root; folders are made as needed. */
-__attribute__((format(printf, 3, 4))) void guest_write(const struct guest *guest, const char *path,
-                                                       const char *format, ...);
-void guest_link(const struct guest *guest, const char *path, const char *target);
-void guest_folder(const struct guest *guest, const char *path);
-void guest_remove(const struct guest *guest, const char *path);
+__attribute__((format(printf, 2, 3))) void guest_write(const char *path, const char *format, ...);
+void guest_link(const char *path, const char *target);
+void guest_folder(const char *path);
+void guest_remove(const char *path);
 
-/* vdb and vdb1, as facts_find() would give them. */
-void found_devices(struct facts *facts);
+/* What is seen of the guest, and what comes of it. */
+extern struct facts facts;
+extern struct device *disk, *partition;
+extern struct verdict verdict;
 
-/* The same as facts_read() would leave them: inert, 252:16 and 252:17. */
-void inert_devices(struct facts *facts);
+/* A new guest, and its devices as sysfs_find() gives them. */
+void begin(void);
 
-/* How many facts of this kind the device has; the first one's text in
- * *ret_text, where that is not NULL. */
-size_t count_facts(const struct device *device, enum fact_kind kind, const char **ret_text);
+/* The devices alone, inert, as all readers would leave them: 252:16 and 252:17. */
+void begin_inert(void);
+
+/* Adds the device vdc, without anything. */
+struct device *add_vdc(void);
+
+void judge(void);
+
+/* Frees all of these, and returns the state. */
+enum state end(void);
+
+/* Asserts that there is one fact of this kind, with this text. */
+void assert_one(const struct device *device, enum kind kind, const char *text);
+size_t count_facts(const struct device *device, enum kind kind);

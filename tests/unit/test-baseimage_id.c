@@ -38,7 +38,9 @@ static void put_at(int fd, int target) {
 /* Runs the helper with its standard output at out and its standard error at
  * err; CLOSED closes them. */
 static int spawn(const char *serial, char *const argv[], int out, int err) {
-        const char *helper = getenv("HELPER");
+        const char *there = getenv("HELPER");
+        /* A copy: setenv() may move what getenv() gave. */
+        char *helper = there ? strdup(there) : NULL;
         ck_assert_ptr_nonnull(helper);
 
         pid_t pid = fork();
@@ -56,6 +58,7 @@ static int spawn(const char *serial, char *const argv[], int out, int err) {
 
         int status;
         ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        free(helper);
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 

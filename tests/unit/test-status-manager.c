@@ -8,14 +8,9 @@
 #include <systemd/sd-id128.h>
 #include <unistd.h>
 
-#include "manager.h"
 #include "status-faults.h"
 #include "status-test.h"
-#include "verdict.h"
 
-#define N(array) (sizeof(array) / sizeof(*(array)))
-
-static struct facts facts;
 static pid_t server;
 
 /* What the manager is asked for, and what it says. */
@@ -44,8 +39,8 @@ static int answer(sd_bus_message *call, void *userdata, sd_bus_error *error) {
 }
 
 static int answer_nonsense(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-        (void) userdata;
-        (void) error;
+        (void)userdata;
+        (void)error;
         return sd_bus_reply_method_return(call, "s", "nonsense");
 }
 
@@ -70,7 +65,7 @@ static void serve(int fd, const sd_bus_vtable *vtable, const char *const *units)
         if (sd_bus_new(&bus) < 0 || sd_bus_set_fd(bus, fd, fd) < 0 || sd_bus_set_server(bus, 1, id) < 0 ||
             sd_bus_set_anonymous(bus, 1) < 0 || sd_bus_set_trusted(bus, 1) < 0 ||
             sd_bus_add_object_vtable(bus, NULL, "/org/freedesktop/systemd1",
-                                     "org.freedesktop.systemd1.Manager", vtable, (void *) units) < 0 ||
+                                     "org.freedesktop.systemd1.Manager", vtable, (void *)units) < 0 ||
             sd_bus_start(bus) < 0)
                 _exit(1);
         while ((r = sd_bus_process(bus, NULL)) >= 0)
@@ -79,7 +74,7 @@ static void serve(int fd, const sd_bus_vtable *vtable, const char *const *units)
         _exit(0);
 }
 
-static sd_bus *begin(const sd_bus_vtable *vtable, const char *const *units) {
+static sd_bus *begin_bus(const sd_bus_vtable *vtable, const char *const *units) {
         sd_bus *bus = NULL;
         int ends[2];
 
@@ -91,26 +86,17 @@ static sd_bus *begin(const sd_bus_vtable *vtable, const char *const *units) {
                 serve(ends[1], vtable, units);
         }
         close(ends[1]);
-        inert_devices(&facts);
+        begin_inert();
         ck_assert_int_eq(sd_bus_new(&bus), 0);
         ck_assert_int_ge(sd_bus_set_fd(bus, ends[0], ends[0]), 0);
         ck_assert_int_ge(sd_bus_start(bus), 0);
         return bus;
 }
 
-static enum state judge(void) {
-        struct verdict verdict;
-
-        ck_assert_int_eq(verdict_reach(&facts, &verdict), 0);
-        enum state state = verdict.state;
-        verdict_done(&verdict);
-        return state;
-}
-
-static void end(sd_bus *bus) {
+static enum state end_bus(sd_bus *bus) {
         sd_bus_flush_close_unref(bus);
         ck_assert_int_eq(waitpid(server, NULL, 0), server);
-        facts_done(&facts);
+        return end();
 }
 
 /* An active unit, and whose it is: 0 the disk's, 1 the partition's, -1 none's. */
@@ -123,7 +109,7 @@ static const struct {
         { "dev-vdb1.swap", 1 },
         { "dev-disk-by\\x2dlabel-root.device", 1 },
         { "systemd-fsck@dev-disk-by\\x2dlabel-root.service", 1 },
-        { "sys-devices-pci0-block-vdb-vdb1.device", 1 },
+        { "sys-devices-pci0-block-vdb1.device", 1 },
         { "lvm2-pvscan@252:16.service", 0 },
         { "mnt-root.mount", 1 },
         { "mnt-root.automount", 1 },
@@ -137,29 +123,26 @@ static const struct {
 
 START_TEST(ask_bus__table) {
         const char *const answers[] = { "init.scope", units[_i].unit, "sysinit.target", NULL };
-        const char *text = NULL;
-        sd_bus *bus = begin(manager, answers);
+        sd_bus *bus = begin_bus(manager, answers);
 
-        ck_assert_int_eq(facts_add(&facts.devices[1], FACT_LINK, "/dev/disk/by-label/root"), 0);
-        ck_assert_int_eq(facts_add(&facts.devices[1], FACT_MOUNT, "/mnt/root"), 0);
+        ck_assert_int_eq(facts_add(&facts.devices[1], KIND_LINK, "/dev/disk/by-label/root"), 0);
+        ck_assert_int_eq(facts_add(&facts.devices[1], KIND_MOUNT, "/mnt/root"), 0);
         ck_assert_int_eq(manager_ask_bus(bus, &facts), 0);
-        for (int i = 0; i < 2; i++) {
-                ck_assert_uint_eq(count_facts(&facts.devices[i], FACT_UNIT, &text), units[_i].whose == i);
-                ck_assert_uint_eq(count_facts(&facts.devices[i], FACT_ERROR, NULL), 0);
-        }
+        for (int i = 0; i < 2; i++)
+                ck_assert_uint_eq(count_facts(&facts.devices[i], KIND_UNIT), units[_i].whose == i);
         if (units[_i].whose >= 0)
-                ck_assert_str_eq(text, units[_i].unit);
-        end(bus);
+                assert_one(&facts.devices[units[_i].whose], KIND_UNIT, units[_i].unit);
+        ck_assert_uint_eq(facts.system.n_facts, 0);
+        end_bus(bus);
 }
 END_TEST
 
 START_TEST(ask_bus__inert) {
         const char *const answers[] = { "dev-vda.device", "-.mount", NULL };
-        sd_bus *bus = begin(manager, answers);
+        sd_bus *bus = begin_bus(manager, answers);
 
         ck_assert_int_eq(manager_ask_bus(bus, &facts), 0);
-        ck_assert_int_eq(judge(), STATE_INERT);
-        end(bus);
+        ck_assert_int_eq(end_bus(bus), STATE_INERT);
 }
 END_TEST
 
@@ -171,32 +154,29 @@ START_TEST(ask_bus__ten_thousand_units) {
         ck_assert_ptr_nonnull(answers);
         for (size_t i = 0; i < UNITS; i++)
                 answers[i] = i == UNITS - 1 ? "dev-vdb.device" : "dev-disk-by\\x2duuid-1234.device";
-        sd_bus *bus = begin(manager, answers);
+        sd_bus *bus = begin_bus(manager, answers);
         ck_assert_int_eq(manager_ask_bus(bus, &facts), 0);
-        ck_assert_uint_eq(count_facts(&facts.devices[0], FACT_UNIT, NULL), 1);
-        end(bus);
+        assert_one(&facts.devices[0], KIND_UNIT, "dev-vdb.device");
+        end_bus(bus);
         free(answers);
 }
 END_TEST
 
 START_TEST(ask_bus__refused) {
-        const char *const nothing[] = { NULL }, *text;
-        sd_bus *bus = begin(manager, nothing);
+        const char *const nothing[] = { NULL };
+        sd_bus *bus = begin_bus(manager, nothing);
 
         ck_assert_int_eq(manager_ask_bus(bus, &facts), 0);
-        ck_assert_uint_eq(count_facts(&facts.devices[1], FACT_ERROR, &text), 1);
-        ck_assert_str_eq(text, "systemd: Permission denied");
-        ck_assert_int_eq(judge(), STATE_UNKNOWN);
-        end(bus);
+        assert_one(&facts.system, KIND_ERROR, "systemd: Permission denied");
+        ck_assert_int_eq(end_bus(bus), STATE_UNKNOWN);
 }
 END_TEST
 
 START_TEST(ask_bus__nonsense) {
-        sd_bus *bus = begin(broken_manager, NULL);
+        sd_bus *bus = begin_bus(broken_manager, NULL);
 
         ck_assert_int_eq(manager_ask_bus(bus, &facts), 0);
-        ck_assert_int_eq(judge(), STATE_UNKNOWN);
-        end(bus);
+        ck_assert_int_eq(end_bus(bus), STATE_UNKNOWN);
 }
 END_TEST
 
@@ -205,20 +185,18 @@ START_TEST(ask_bus__each_call_fails) {
         const char *const answers[] = { "dev-vda.device", "dev-vdb.device", NULL };
 
         for (unsigned nth = 1;; nth++) {
-                sd_bus *bus = begin(manager, answers);
-                ck_assert_int_eq(facts_add(&facts.devices[0], FACT_LINK, "/dev/baseimage"), 0);
+                sd_bus *bus = begin_bus(manager, answers);
+                ck_assert_int_eq(facts_add(&facts.devices[0], KIND_LINK, "/dev/baseimage"), 0);
 
                 fault_arm(NULL, nth);
                 int r = manager_ask_bus(bus, &facts);
                 const char *failed = fault_disarm();
+                bool found = count_facts(&facts.devices[0], KIND_UNIT) > 0;
+                enum state state = end_bus(bus);
                 if (r == 0)
-                        ck_assert_int_eq(judge(),
-                                         failed && count_facts(&facts.devices[0], FACT_UNIT, NULL) == 0
-                                                 ? STATE_UNKNOWN
-                                                 : STATE_LEAKING);
+                        ck_assert_int_eq(state, failed && !found ? STATE_UNKNOWN : STATE_LEAKING);
                 else
                         ck_assert_ptr_nonnull(failed);
-                end(bus);
                 if (!failed)
                         break;
         }
@@ -248,12 +226,11 @@ int __wrap_sd_bus_open_system(sd_bus **ret) {
 }
 
 START_TEST(ask__not_running_under_systemd) {
-        inert_devices(&facts);
+        begin_inert();
         booted = 0;
         ck_assert_int_eq(manager_ask(&facts), 0);
         ck_assert(!facts.systemd);
-        ck_assert_int_eq(judge(), STATE_INERT);
-        facts_done(&facts);
+        ck_assert_int_eq(end(), STATE_INERT);
 }
 END_TEST
 
@@ -266,31 +243,26 @@ START_TEST(ask__no_devices_no_question) {
 END_TEST
 
 START_TEST(ask__nobody_answers) {
-        const char *text;
-
-        inert_devices(&facts);
+        begin_inert();
         booted = 1;
         private_bus = _i == 1 ? 0 : -ECONNREFUSED; /* a bus that is not connected */
         system_bus = _i == 2 ? 0 : -EHOSTUNREACH;
         ck_assert_int_eq(manager_ask(&facts), 0);
-        ck_assert_uint_eq(count_facts(&facts.devices[0], FACT_ERROR, &text), 1);
-        ck_assert_str_eq(text, _i == 0 ? "systemd: No route to host"
-                                       : "systemd: Transport endpoint is not connected");
-        ck_assert_int_eq(judge(), STATE_UNKNOWN);
-        facts_done(&facts);
+        assert_one(&facts.system, KIND_ERROR,
+                   _i == 0 ? "systemd: No route to host" : "systemd: Transport endpoint is not connected");
+        ck_assert_int_eq(end(), STATE_UNKNOWN);
 }
 END_TEST
 
 START_TEST(ask__each_call_fails) {
         static const char *const calls[] = { "sd_bus_new", "sd_bus_set_address" };
 
-        inert_devices(&facts);
+        begin_inert();
         booted = 1;
         fault_arm(calls[_i], 1);
         ck_assert_int_eq(manager_ask(&facts), 0);
         ck_assert_ptr_nonnull(fault_disarm());
-        ck_assert_int_eq(judge(), STATE_UNKNOWN);
-        facts_done(&facts);
+        ck_assert_int_eq(end(), STATE_UNKNOWN);
 }
 END_TEST
 

@@ -4,40 +4,34 @@
 #include <string.h>
 
 #include "status-test.h"
-#include "text.h"
-
-#define N(array) (sizeof(array) / sizeof(*(array)))
 
 static const struct {
         const char *text, *escaped;
-        bool spaces;
 } escapes[] = {
-        { "", "", false },
-        { "/dev/vdb1", "/dev/vdb1", false },
-        { "ID_FS_TYPE=ext4", "ID_FS_TYPE=ext4", false },
-        { "a b", "a\\x20b", false },
-        { "a b (c)", "a b (c)", true },
-        { "a\nMESSAGE=b", "a\\x0aMESSAGE=b", true },
-        { "a\tb\r", "a\\x09b\\x0d", true },
-        { "\033[31mred", "\\x1b\\x5b31mred", true },
-        { "100%s", "100\\x25s", true },
-        { "\"'`$(rm)", "\\x22\\x27\\x60\\x24(rm)", true },
-        { "\"'`$(rm)", "\\x22\\x27\\x60\\x24\\x28rm\\x29", false },
-        { "a\\x20b", "a\\x20b", false },
-        { "\\\\x2d", "\\x5c\\x2d", true },
-        { "a\\x2", "a\\x5cx2", true },
-        { "a\\x2g", "a\\x5cx2g", true },
-        { "a\\n", "a\\x5cn", true },
-        { "a\\", "a\\x5c", true },
+        { "", "" },
+        { "/dev/vdb1", "/dev/vdb1" },
+        { "ID_FS_TYPE=ext4", "ID_FS_TYPE=ext4" },
+        { "a b (c)", "a b (c)" },
+        { "a\nMESSAGE=b", "a\\x0aMESSAGE=b" },
+        { "a\tb\r", "a\\x09b\\x0d" },
+        { "\033[31mred", "\\x1b\\x5b31mred" },
+        { "100%s", "100\\x25s" },
+        { "\"'`$(rm)", "\\x22\\x27\\x60\\x24(rm)" },
+        { "a\\x20b", "a\\x20b" },
+        { "\\\\x2d", "\\x5c\\x2d" },
+        { "a\\x2", "a\\x5cx2" },
+        { "a\\x2g", "a\\x5cx2g" },
+        { "a\\n", "a\\x5cn" },
+        { "a\\", "a\\x5c" },
         { "Gr\xc3\xb6\xc3\x9f"
           "e",
-          "Gr\\xc3\\xb6\\xc3\\x9fe", true },
-        { "\x7f\x80\xff", "\\x7f\\x80\\xff", true },
-        { "{}<>|&;*?!~^@#+", "\\x7b\\x7d\\x3c\\x3e\\x7c\\x26\\x3b\\x2a\\x3f\\x21\\x7e\\x5e@#+", true },
+          "Gr\\xc3\\xb6\\xc3\\x9fe" },
+        { "\x7f\x80\xff", "\\x7f\\x80\\xff" },
+        { "{}<>|&;*?!~^@#+", "\\x7b\\x7d\\x3c\\x3e\\x7c\\x26\\x3b\\x2a\\x3f\\x21\\x7e\\x5e@#+" },
 };
 
 START_TEST(escape__table) {
-        char *escaped = text_escape(escapes[_i].text, escapes[_i].spaces);
+        char *escaped = text_escape(escapes[_i].text);
         ck_assert_str_eq(escaped, escapes[_i].escaped);
         free(escaped);
 }
@@ -48,7 +42,7 @@ START_TEST(escape__four_kib) {
 
         memset(text, '\n', sizeof(text) - 1);
         text[sizeof(text) - 1] = '\0';
-        char *escaped = text_escape(text, true);
+        char *escaped = text_escape(text);
         ck_assert_uint_eq(strlen(escaped), 4UL * 4096);
         free(escaped);
 }
@@ -95,9 +89,7 @@ static const struct {
 };
 
 START_TEST(unit_is_of__table) {
-        struct unit unit = unit_parse(units[_i].unit);
-
-        ck_assert_int_eq(unit_is_of(&unit, units[_i].name, strlen(units[_i].name)), units[_i].is);
+        ck_assert_int_eq(unit_is_of(units[_i].unit, units[_i].name), units[_i].is);
 }
 END_TEST
 
@@ -174,27 +166,6 @@ START_TEST(swaps__table) {
 END_TEST
 
 static const struct {
-        const char *cmdline;
-        bool out;
-} cmdlines[] = {
-        { "", false },
-        { "baseimage_udev=off", true },
-        { "ro quiet baseimage_udev=off\n", true },
-        { "baseimage_udev=off quiet", true },
-        { "ro\tbaseimage_udev=off\tquiet", true },
-        { "baseimage_udev=on", false },
-        { "baseimage_udev", false },
-        { "baseimage_udev=offline", false },
-        { "xbaseimage_udev=off", false },
-        { "BASEIMAGE_UDEV=off", false },
-};
-
-START_TEST(cmdline_opts_out__table) {
-        ck_assert_int_eq(cmdline_opts_out(cmdlines[_i].cmdline), cmdlines[_i].out);
-}
-END_TEST
-
-static const struct {
         const char *line;
         bool names;
 } listings[] = {
@@ -209,8 +180,8 @@ static const struct {
         { "\n", false },
 };
 
-START_TEST(listing_names_rule__table) {
-        ck_assert_int_eq(listing_names_rule(listings[_i].line), listings[_i].names);
+START_TEST(listing_names__table) {
+        ck_assert_int_eq(listing_names(listings[_i].line, "/59-baseimage.rules"), listings[_i].names);
 }
 END_TEST
 
@@ -223,8 +194,7 @@ int main(void) {
                 { "mountinfo__table", mountinfo__table, N(mounts) },
                 { "mountinfo__malformed", mountinfo__malformed, N(no_mounts) },
                 { "swaps__table", swaps__table, N(swaps) },
-                { "cmdline_opts_out__table", cmdline_opts_out__table, N(cmdlines) },
-                { "listing_names_rule__table", listing_names_rule__table, N(listings) },
+                { "listing_names__table", listing_names__table, N(listings) },
         };
         return run_tests("status-text", cases, N(cases));
 }

@@ -8,10 +8,13 @@ from images import CRYPT_NAME, CRYPT_UUID
 from layouts import ROOTS, SWAP_UUID
 
 SUITES = ["bookworm", "bullseye", "trixie", "sid"]
-GENERATORS = ["initramfs-tools", "busybox", "dracut"]
-LAYOUTS = list(ROOTS)
-# How and when the base image comes; the guest boots from what root= names.
-ATTACHED = ["plugged", "before", "after"]
+GENERATORS = ["initramfs-tools", "busybox", "dracut", "hostonly"]
+# A PV on the bare disk is another matter: test_attached.py.
+LAYOUTS = [layout for layout in ROOTS if layout != "lvm-disk"]
+# When and where the base image comes: at boot before the guest's own disk, after
+# it, or one of each; while the initramfs waits for root; in the running guest.
+# The guest boots from what root= names.
+ATTACHED = ["around", "before", "after", "awaited", "plugged"]
 
 
 class Case(NamedTuple):
@@ -28,31 +31,34 @@ class Case(NamedTuple):
     def flavour(self):
         if self.layout == "luks":
             return "dracut-crypt" if self.generator == "dracut" else "crypt"
-        return "plain" if self.generator == "initramfs-tools" else self.generator
+        return {"initramfs-tools": "plain", "hostonly": "dracut-hostonly"}.get(self.generator, self.generator)
 
 
-# Always run, in both orders: what this package began with, and where the rule
-# alone does not do.
-FIRST = [Case("bookworm", "initramfs-tools", "btrfs", attached, root)
-         for attached, root in [("plugged", "uuid"), *product(ATTACHED[1:], ["uuid", "partuuid"])]]
-FIRST += [Case("bullseye", "initramfs-tools", "lvm", attached, "mapper") for attached in ATTACHED[1:]]
+# What this package began with: each order alone.
+ORDERED = [Case("bookworm", "initramfs-tools", "btrfs", attached, root)
+           for attached, root in product(["before", "after"], ["uuid", "partuuid"])]
+# Always run: some of these, where the rule alone did not do, and what only some
+# of the guests can show.
+FIRST = [ORDERED[0], ORDERED[3], Case("bookworm", "initramfs-tools", "btrfs", "awaited", "partuuid")]
+FIRST += [Case("bullseye", "initramfs-tools", "lvm", attached, "mapper") for attached in ("before", "after")]
+FIRST += [Case("bookworm", "initramfs-tools", "lvm", "awaited", "mapper"),
+          Case("trixie", "dracut", "lvm", "awaited", "mapper"),
+          Case("trixie", "hostonly", "lvm", "around", "mapper")]
 
 
 def possible(case):
-    if case.generator == "dracut" and case.suite not in ("trixie", "sid"):
+    if case.generator in ("dracut", "hostonly") and case.suite not in ("trixie", "sid"):
         return False        # offered in place of initramfs-tools from Debian 13 on
-    if case.generator == "busybox" and case.layout not in ("btrfs", "lvm"):
-        return False        # what differs is the shell, not the layout
+    if case.generator in ("busybox", "hostonly") and case.layout not in ("btrfs", "lvm"):
+        return False        # what differs is the shell, or the choice of drivers, not the layout
     roots = list(ROOTS[case.layout][1])
     if case.layout == "lvm" and case.suite == "bullseye" and case.generator != "dracut":
         roots = ["mapper"]      # its initramfs activates no volume for a UUID or label
-    if case.attached == "plugged":
-        return case.root == roots[0]    # it has no part in how root is found
-    if case in FIRST:
-        return True
-    # Each value of root= with one order of the disks, the other in the next suite.
-    order = roots.index(case.root) + SUITES.index(case.suite) if case.root in roots else 0
-    return case.root in roots and case.attached == ATTACHED[1 + order % 2]
+    if case.generator == "hostonly":
+        roots = roots[:1]
+    # One boot with a base image on either side of the own disk stands for both
+    # orders; in the same guest one is then hot-plugged.
+    return case in ORDERED + FIRST or (case.root in roots and case.attached == "around")
 
 
 def pairwise(cases):
@@ -74,8 +80,9 @@ ALL = [case for case in map(Case._make, product(SUITES, GENERATORS, LAYOUTS, ATT
        if possible(case)]
 PAIRWISE = pairwise(ALL)
 # Without the package, there must be harm.
-CONTROLS = list(product(LAYOUTS, ATTACHED))
-ONE_CONTROL_EACH = [(layout, ATTACHED[number % 3]) for number, layout in enumerate(LAYOUTS)]
+ORDERS = ["before", "after", "plugged"]
+CONTROLS = list(product(LAYOUTS, ORDERS))
+ONE_CONTROL_EACH = [(layout, ORDERS[number % 3]) for number, layout in enumerate(LAYOUTS)]
 CHOSEN = FIRST + [case for case in PAIRWISE if case not in FIRST]
 
 
@@ -84,11 +91,13 @@ def append(case):
     words = []
     if case.layout == "beside":
         words.append(f"resume=UUID={SWAP_UUID}")
-    if case.generator == "dracut":
+    if case.attached == "awaited":
+        words.append("rootdelay=600")
+    if case.generator in ("dracut", "hostonly"):
         # A guest that does not find its root is to end, not to wait for a person.
-        words += ["rd.shell=0", "rd.emergency=reboot", "rd.retry=60"]
+        words += ["rd.shell=0", "rd.emergency=reboot", "rd.retry=600" if case.attached == "awaited" else "rd.retry=60"]
     # dracut opens nothing that it is not told of.
-    if case.flavour == "dracut":
+    if case.flavour in ("dracut", "dracut-hostonly"):
         words.append("rd.auto=1")
     if case.flavour == "dracut-crypt":
         words += [f"rd.luks.name={CRYPT_UUID}={CRYPT_NAME}", f"rd.luks.key={CRYPT_UUID}=/etc/keys/root.key"]

@@ -6,13 +6,12 @@ A tree is what mmdebstrap made of a suite, with what the package is built with
 """
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 
 from architectures import NATIVE
-from images import CACHE, Unavailable, digest, made_once, run
+from images import CACHE, Unavailable, digest, made_once, making, run
 
 SOURCE = Path(__file__).parents[2]
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
@@ -21,15 +20,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a chr
 
 
 def copy_source(target):
-    """Copies the files of this tree, as git knows them, with the time of now.
-
-    No file is to be older than the changelog: its time would go into the package.
-    """
-    names = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=SOURCE).split("\0")
-    for name in filter(None, names):
-        if (SOURCE / name).exists():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(SOURCE / name, target / name)
+    """Copies this tree, as tests/lib.sh does it; returns where to."""
+    run("sh", "-c", f". tests/lib.sh; copy_source {target}", cwd=SOURCE)
     return target
 
 
@@ -68,7 +60,9 @@ def build_tree(suite, architecture=NATIVE, packages=(), profiles="cross,nocheck"
     with made_once(path) as partial:
         if partial:
             try:
-                run("mmdebstrap", "--format=directory", *options, f"--customize-hook={hook}", suite, partial)
+                with making(f"fetching what builds the package ({suite}, {architecture})") as follow:
+                    run("mmdebstrap", "--verbose", "--format=directory", *options, f"--customize-hook={hook}",
+                        suite, partial, follow=follow)
             except RuntimeError as error:
                 raise Unavailable(f"{suite} for {architecture} cannot be fetched: {error}") from error
     return path

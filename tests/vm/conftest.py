@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import contextlib
 import os
-import subprocess
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def pytest_generate_tests(metafunc):
 
 def pytest_collection_modifyitems(items):
     """The longest first, or one worker would be at it when the others are done."""
-    items.sort(key=lambda item: item.path.stem not in ("test_package", "test_autopkgtest"))
+    items.sort(key=lambda item: item.path.stem not in ("test_front_door", "test_package", "test_autopkgtest"))
 
 
 def pytest_runtest_logreport(report):
@@ -97,16 +97,36 @@ def make_disk(deb, status_deb):
     return make
 
 
+# The initramfs has begun to wait for root: initramfs-tools, dracut.
+AWAITS_ROOT = "Waiting for root file system|Running /scripts/local-block|dracut-initqueue"
+
+
 @pytest.fixture
-def boot(request):
-    """Boots a disk with its own image attached "before" it, "after" it, or not at all."""
+def boot(request, record_property):
+    """Boots a disk with its own image attached "before" it, "after" it, "around" it, or not at all.
+
+    "awaited": both come while the initramfs waits for root, the image first.
+    """
     def start(disk, attached=None, root=None, append="", more=(), serial=None):
         own = [(path, serial, False) for path in disk.paths]
         base = [(path, SERIAL, True) for path in disk.paths]
-        disks = {"before": base + own, "after": own + base}.get(attached, own) + list(more)
+        disks = {"before": base + own, "after": own + base, "around": base + own + base,
+                 "awaited": []}.get(attached, own) + list(more)
+
+        def meanwhile(guest):
+            guest.await_console(AWAITS_ROOT)
+            for path, number, readonly in base:
+                guest.plug(path, number, readonly, settle=False)
+            # For whoever looks again and again.
+            time.sleep(10)
+            for path, number, readonly in own:
+                guest.plug(path, number, readonly, settle=False)
+
+        record_property("booted", str(disk.paths[0]))
         name = request.node.name.replace("/", "-").removeprefix("test_")
         return Guest(name, disk.kernel, disk.initrd, f"root={disk.roots[root or next(iter(disk.roots))]} ro {append}",
-                     disks, LOGS, show=request.config.getoption("capture") == "no")
+                     disks, LOGS, show=request.config.getoption("capture") == "no",
+                     meanwhile=meanwhile if attached == "awaited" else None)
     return start
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Before and after: two guests, their own image attached, and what becomes of them.
 
-Words: the directory of the built packages.
+Words: the directory of the built packages; --prepare where none is to be booted;
+the release, else it is the stable one.
 """
 
 import os
@@ -14,11 +15,11 @@ import time
 from pathlib import Path
 
 from guest import BootFailed, Guest
-from images import CACHE, Unavailable
-from inert import SERIAL, base_disks, leaks, root_disks
+from images import CACHE, STABLE
+from inert import SERIAL, base_disks, leaks, root_disks, status
 from layouts import FS_UUID, PART_UUID, disk
 
-COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 BAD, GOOD, BOLD, DIM = "31", "32", "1", "2"
 
 
@@ -29,28 +30,33 @@ def paint(text, code):
 class Side(threading.Thread):
     """One of the two guests: boots, looks, ends."""
 
-    def __init__(self, name, debs):
+    def __init__(self, name, suite, debs, boots):
         super().__init__(daemon=True)
-        self.name, self.debs = name, debs
-        self.doing, self.rows, self.error = "waiting", {}, None
-        self.guest = None
+        self.name, self.suite, self.debs, self.boots = name, suite, debs, boots
+        self.doing, self.detail, self.moved = "waiting", "", time.monotonic()
+        self.rows, self.error, self.guest = {}, None, None
+
+    def listen(self, what, detail):
+        """Is told by images.tell() what is being made for this side."""
+        self.doing, self.detail, self.moved = what, detail, time.monotonic()
 
     def run(self):
         try:
-            self.doing = "making its disk"
-            image = disk("bookworm", "plain", "btrfs", self.debs)
+            image = disk(self.suite, "plain", "btrfs", self.debs)
             path, = image.paths
+            if not self.boots:
+                return
             self.guest = Guest(f"demo-{self.name}", image.kernel, image.initrd,
                                f"root={image.roots['partuuid']} ro",
                                [(path, None, False), (path, SERIAL, True)], CACHE / "logs")
-            self.doing = "booting"
+            self.listen("booting", "")
             try:
                 with self.guest as guest:
-                    self.doing = "looking"
+                    self.listen("looking", "")
                     self.look(guest)
             except BootFailed as failure:
                 self.rows["the guest"] = (BAD, "does not boot: " + str(failure).splitlines()[-1])
-            self.doing = "done"
+            self.listen("done", "")
         except Exception as error:      # shown by the main thread, which ends the demo
             self.error = error
 
@@ -76,31 +82,43 @@ class Side(threading.Thread):
         self.row("kernel", kernel, kernel[0] if kernel else "no complaint")
         self.row("in /dev", False, guest.run("cd /dev; ls -d baseimage* 2>/dev/null || echo no baseimage")
                  .strip().replace("\n", ", "))
+        _, said = status(guest)
+        state = re.search("^BASEIMAGE_STATE=(.*)$", said, re.M)[1]
+        self.row("baseimage-status says", state != "inert", f"{state}, {len(re.findall('=leak:', said))} leaks")
 
     def row(self, label, bad, text):
         self.rows[label] = (BAD if bad else GOOD, text)
 
     def progress(self):
-        last = ""
+        """What it does, and what of that last."""
         if self.guest and self.doing == "booting":
             lines = self.guest.console.read_text(errors="replace").splitlines()
             last = next((line for line in reversed(lines) if line.strip()), "")
-        return f"{self.name}: {self.doing}", re.sub(r"\033\[[\d;]*[A-Za-z]|[^ -~]", "", last)
+            if last != self.detail:
+                self.listen("booting", last)
+        quiet = int(time.monotonic() - self.moved)
+        detail = f"slow, not dead: {quiet} s since: {self.detail}" if self.detail and quiet > 20 else self.detail
+        return f"{self.name}: {self.doing}", re.sub(r"\033\[[\d;]*[A-Za-z]|[^ -~]", "", detail)
 
 
 def show_progress(sides):
-    """Says what the guests are at, until both are done."""
-    started, said = time.monotonic(), None
+    """Says what is done for the guests, and what they are at, until both are done."""
+    started, said, since = time.monotonic(), {}, 0
     while any(side.is_alive() for side in sides):
         seconds = int(time.monotonic() - started)
-        states = [side.progress() for side in sides]
+        states = dict(side.progress() for side in sides)
         if COLOUR:
             width = shutil.get_terminal_size().columns
-            lines = [f"{seconds:4} s  {state:26}  {last}"[:width - 1] for state, last in states]
+            lines = [f"{seconds:4} s  {state:42}  {detail}"[:width - 1] for state, detail in states.items()]
             print("".join(f"\033[K{paint(line, DIM)}\n" for line in lines), end=f"\033[{len(sides)}A", flush=True)
-        elif [state for state, _ in states] != said:
-            said = [state for state, _ in states]
-            print(f"{seconds:4} s  {', '.join(said)}", flush=True)
+        else:
+            # In a log: each stage, and a word now and then within one.
+            often = seconds >= since + 30
+            for state, detail in states.items():
+                if state not in said or often and detail != said[state]:
+                    print(f"{seconds:4} s  {state}  {detail}".rstrip(), flush=True)
+            if often or states.keys() != said.keys():
+                said, since = states, seconds
         time.sleep(0.3)
     if COLOUR:
         print("\033[J", end="")
@@ -125,18 +143,26 @@ def show_table(sides):
 
 
 def main():
-    deb, = Path(sys.argv[1]).glob("baseimage-udev_*.deb")
-    sides = [Side("without", ()), Side("with", (deb,))]
-    print("Booting a Debian 12 guest twice, its own image attached as a second disk.\n"
+    directory, *words = sys.argv[1:]
+    boots = "--prepare" not in words
+    suite = ([word for word in words if word != "--prepare"] or [STABLE])[0]
+    deb, = Path(directory).glob("baseimage-udev_*.deb")
+    looks, = Path(directory).glob("baseimage-status_*.deb")
+    sides = [Side("without", suite, (looks,), boots), Side("with", suite, (looks, deb), boots)]
+    print(f"A guest of Debian ({suite}) is booted twice, its own image attached as a second disk.\n"
           "(The first time, its system is fetched and built: some minutes.)", flush=True)
     for side in sides:
         side.start()
     show_progress(sides)
     for side in sides:
-        if isinstance(side.error, Unavailable):
-            sys.exit(f"tests/demo: {side.error}")
         if side.error:
-            raise side.error
+            # No harm and no inert base image either: nothing was shown.
+            console = f"; its console: {side.guest.console}" if side.guest else ""
+            last = str(side.error).strip().splitlines()[-1:] or [type(side.error).__name__]
+            print(f"tests/demo: the guest {side.name} the package: {last[0]}{console}", file=sys.stderr)
+            sys.exit(2)
+    if not boots:
+        return
     show_table(sides)
     print("\nConsole logs:")
     for side in sides:

@@ -17,13 +17,34 @@ import pexpect.fdpexpect
 
 from images import SHELL_PORT
 
-BOOT_SECONDS = 300
-COMMAND_SECONDS = 300
+# A guest that says nothing for so long, neither on its console nor in its shell,
+# is given up: one that is merely slow says something.
+SILENCE_SECONDS = 600
+# After these nothing comes any more: the kernel, initramfs-tools, dracut.
+DEAD = re.compile(r"^.*(?:Kernel panic - not syncing|Gave up waiting for root|Entering emergency mode).*$"
+                  r"|^\(initramfs\)", re.M)
+# systemd waits for a person; our shell may yet come up beside it.
+MAINTENANCE = re.compile(r"^.*(?:You are in (?:emergency|rescue) mode|for maintenance|root account is locked).*$", re.M)
+MAINTENANCE_SECONDS = 60
+# Of no part in what is tested, and a third of an emulated guest's time: drivers
+# that -cpu max and the chipset ask for, and units.
+IDLE_DRIVERS = ("kvm_amd kvm aesni_intel ghash_clmulni_intel sha512_ssse3 sha256_ssse3 sha1_ssse3 crct10dif_pclmul"
+                " crc32_pclmul cryptd crypto_simd powernow_k8 acpi_cpufreq evdev button serio_raw qemu_fw_cfg ata_piix"
+                " ata_generic psmouse pcspkr floppy i2c_piix4").split()
+IDLE_UNITS = ("systemd-logind.service getty.target systemd-binfmt.service systemd-update-utmp.service"
+              " systemd-update-utmp-runlevel.service modprobe@drm.service modprobe@efi_pstore.service"
+              " modprobe@fuse.service modprobe@configfs.service modprobe@loop.service dev-hugepages.mount"
+              " dev-mqueue.mount sys-kernel-debug.mount systemd-timesyncd.service").split()
+QUICK = " ".join([f"modprobe.blacklist={','.join(IDLE_DRIVERS)}", *(f"systemd.mask={unit}" for unit in IDLE_UNITS)])
 PROMPT = "guest-shell-"
 
 
 class BootFailed(Exception):
-    """The guest did not come up; says what its console says."""
+    """The guest ended or came to a standstill; says what its console says."""
+
+
+class Silent(Exception):
+    """The guest said nothing for too long: it may hang, or this machine does."""
 
 
 def accelerator():
@@ -39,27 +60,30 @@ def accelerator():
 class Guest:
     """Boots on entering the context, ends on leaving it.
 
+    meanwhile: called with the guest as soon as QEMU runs, before there is a shell.
+
     disks: (path, serial, options) of each virtio disk in order; a serial of
     None is a disk that has none.  Disks are written to a throw-away overlay
     unless they are read-only.  The console goes to a file below logs, and with
     show to standard output as well.
     """
 
-    def __init__(self, name, kernel, initrd, append, disks, logs=None, show=False):
+    def __init__(self, name, kernel, initrd, append, disks, logs=None, show=False, meanwhile=None):
         self.directory = Path(tempfile.mkdtemp(prefix="guest-"))
         self.console = Path(logs or self.directory) / f"{name}.console.log"
         self.console.parent.mkdir(parents=True, exist_ok=True)
         self.console.write_bytes(b"")
         self.numbers = itertools.count()
+        self.nodes = {}         # the disks that are attached: name to unplug by, serial
         self.process = self.shell = self.qmp = None
-        self.show = show
+        self.show, self.meanwhile = show, meanwhile
         self.command = [
             # A guest does not outlive its test, whatever ends that.
             "setpriv", "--pdeathsig", "KILL",
             "qemu-system-x86_64", *accelerator(), "-machine", "pc", "-smp", "2", "-m", "1024",
             "-nodefaults", "-display", "none", "-no-reboot",
             "-kernel", str(kernel), "-initrd", str(initrd),
-            "-append", f"console=ttyS0 panic=5 {append}",
+            "-append", f"console=ttyS0 panic=5 {QUICK} {append}",
             "-serial", f"file:{self.console}",
             "-chardev", f"socket,id=shell,path={self.directory}/shell,server=on,wait=off",
             "-device", "virtio-serial-pci",
@@ -68,6 +92,7 @@ class Guest:
         ]
         for path, serial, readonly in disks:
             node = f"disk{next(self.numbers)}"
+            self.nodes[node] = serial
             self.command += ["-blockdev", json.dumps(self.blockdev(node, path, readonly)),
                              "-device", json.dumps(self.device(node, serial))]
 
@@ -99,7 +124,6 @@ class Guest:
         self.close()
 
     def boot(self):
-        self.started = time.monotonic()
         with open(self.directory / "qemu.log", "wb") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log)
@@ -110,48 +134,68 @@ class Guest:
         self.monitor("qmp_capabilities")
         self.socket = self.connect("shell")
         self.shell = pexpect.fdpexpect.fdspawn(self.socket.fileno(), encoding="utf-8",
-                                               codec_errors="replace", timeout=COMMAND_SECONDS)
+                                               codec_errors="replace")
+        if self.meanwhile:
+            self.meanwhile(self)
         self.wait_for_shell()
-        self.run("systemctl is-system-running --wait || :", timeout=BOOT_SECONDS)
+        self.run("systemctl is-system-running --wait || :")
         # Units do not wait for all events: of terminals, say.
         self.settle()
 
     def connect(self, name):
         connection = socket.socket(socket.AF_UNIX)
-        for _ in range(200):
+        while self.process.poll() is None:
             try:
                 connection.connect(str(self.directory / name))
                 return connection
             except OSError:
-                if self.process.poll() is not None:
-                    break
                 time.sleep(0.05)
         raise BootFailed("QEMU: " + (self.directory / "qemu.log").read_text())
 
     def wait_for_shell(self):
         # QEMU keeps what is sent until the shell reads.
         self.shell.send(f"echo {PROMPT}\n")
-        while time.monotonic() < self.started + BOOT_SECONDS:
+        self.expect(f"{PROMPT}\n")
+
+    def expect(self, pattern, silence=SILENCE_SECONDS):
+        """Waits for what the shell is to say, for as long as the guest says anything at all.
+
+        Raises BootFailed at once if the guest is dead, Silent after so many seconds of silence.
+        """
+        said, since = None, time.monotonic()
+        while True:
             try:
-                self.shell.expect_exact(f"{PROMPT}\n", timeout=5)
+                self.shell.expect(pattern, timeout=5)
                 return
-            except pexpect.TIMEOUT:
-                if self.process.poll() is not None:
-                    break
-            except (pexpect.EOF, OSError):      # the guest is gone
+            except (pexpect.EOF, OSError):
                 self.process.wait()
-                break
-        raise BootFailed(self.last_words())
+            except pexpect.TIMEOUT:
+                pass
+            console = self.console.read_text(errors="replace")
+            dead = DEAD.search(console)
+            if dead or self.process.poll() is not None:
+                raise BootFailed(f"{self.last_words()}\n{dead[0].strip() if dead else 'QEMU has ended'}")
+            now = len(console), len(self.shell.buffer)
+            if now != said:
+                said, since = now, time.monotonic()
+            waits = MAINTENANCE.search(console)
+            if time.monotonic() > since + (MAINTENANCE_SECONDS if waits else silence):
+                if waits:
+                    raise BootFailed(f"{self.last_words()}\n{waits[0].strip()}")
+                raise Silent(f"{self.last_words()}\nno word for {silence} s")
 
     def last_words(self):
         lines = self.console.read_text(errors="replace").splitlines()
         return "\n".join(lines[-25:])
 
-    def run(self, command, check=True, timeout=COMMAND_SECONDS):
-        """Runs shell commands in the guest and returns what they print."""
+    def run(self, command, check=True, timeout=SILENCE_SECONDS):
+        """Runs shell commands in the guest and returns what they print.
+
+        timeout: seconds of silence, not of work.
+        """
         mark = f"{PROMPT}{next(self.numbers)}-"
         self.shell.send(f"{{ {command}\n}} 2>&1; echo {mark}$?.\n")
-        self.shell.expect(f"{mark}(\\d+)\\.\n", timeout=timeout)
+        self.expect(f"{mark}(\\d+)\\.\n", timeout)
         status, output = int(self.shell.match.group(1)), self.shell.before
         if check and status:
             raise RuntimeError(f"in the guest, {command!r} exited {status}: {output}")
@@ -171,8 +215,9 @@ class Guest:
     def plug(self, path, serial, readonly=True, settle=True):
         """Hot-plugs a disk; returns the name to unplug it by."""
         node = f"disk{next(self.numbers)}"
+        self.nodes[node] = serial
         self.monitor("blockdev-add", **self.blockdev(node, path, readonly))
-        before = self.block_devices()
+        before = self.block_devices() if settle else None
         self.monitor("device_add", **self.device(node, serial))
         if settle:
             self.wait_until(lambda: self.block_devices() != before)
@@ -181,6 +226,7 @@ class Guest:
 
     def unplug(self, node, settle=True):
         before = self.block_devices()
+        del self.nodes[node]
         self.monitor("device_del", id=f"dev-{node}")
         if settle:
             self.wait_until(lambda: self.block_devices() != before)
@@ -195,17 +241,26 @@ class Guest:
         except RuntimeError:
             return False
 
+    def await_console(self, pattern):
+        """Waits until the console has said what pattern finds, as wait_until() does."""
+        self.wait_until(lambda: re.search(pattern, self.console.read_text(errors="replace")))
+
     def block_devices(self):
         return self.run("cd /sys/block && echo vd*; cd /")
 
     def settle(self):
-        self.run("udevadm settle")
+        # Its own limit of 120 s is the clock's; run() has a better one.
+        self.run("udevadm settle --timeout=86400")
 
-    def wait_until(self, condition, seconds=60):
-        end = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > end:
-                raise TimeoutError(f"not within {seconds} s: {condition}")
+    def wait_until(self, condition, silence=SILENCE_SECONDS):
+        """Waits until condition() is true, for as long as it or the console changes."""
+        said, since = None, time.monotonic()
+        while not (answer := condition()):
+            now = answer, self.console.stat().st_size
+            if now != said:
+                said, since = now, time.monotonic()
+            elif time.monotonic() > since + silence:
+                raise Silent(f"{self.last_words()}\nno change for {silence} s: {condition}")
             time.sleep(0.2)
 
     def close(self):

@@ -10,8 +10,10 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +31,15 @@ FLAVOURS = {
     "crypt": "initramfs-tools cryptsetup-initramfs",
     "dracut": "dracut",
     "dracut-crypt": "dracut cryptsetup systemd-cryptsetup",
-    "rules": "initramfs-tools udisks2 multipath-tools zfsutils-linux",
+    "dracut-hostonly": "dracut",
+    # Others with rules of their own, and those who look for themselves.
+    "others": "initramfs-tools udisks2 multipath-tools zfsutils-linux os-prober grub-common parted cloud-init",
     "piuparts": "initramfs-tools apt",
     # What autopkgtest itself needs, and what debian/tests/guest depends on.
     "autopkgtest": "initramfs-tools adduser apt python3 iproute2 qemu-utils",
 }
+# The current stable release: what the demo boots.
+STABLE = "trixie"
 
 CRYPT_NAME = "cryptroot"
 CRYPT_UUID = "1c2f5ff9-8a3c-4a37-9a5b-0d6c2a5b7c11"
@@ -83,16 +89,42 @@ class Unavailable(Exception):
     """An image cannot be made here; says why."""
 
 
-def run(*command, **options):
-    """Runs a command; a failure carries its output."""
-    result = subprocess.run(
+def run(*command, follow=None, **options):
+    """Runs a command; a failure carries its output.  follow() is given each line of that at once."""
+    lines = []
+    with subprocess.Popen(
         [str(word) for word in command],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace", **options,
-    )
-    if result.returncode:
-        raise RuntimeError(f"{command[0]} exited {result.returncode}: {result.stdout[-3000:]}")
-    return result.stdout
+    ) as process:
+        for line in process.stdout:
+            lines.append(line)
+            if follow:
+                follow(line)
+    output = "".join(lines)
+    if process.returncode:
+        raise RuntimeError(f"{command[0]} exited {process.returncode}: {output[-3000:]}")
+    return output
+
+
+def tell(what, detail=""):
+    """Says what is being made: to the thread, if it listens; else in the file that tests/run shows."""
+    listen = getattr(threading.current_thread(), "listen", None)
+    file = os.environ.get("BASEIMAGE_PROGRESS")
+    if listen:
+        listen(what, detail)
+    elif file and not detail:
+        with open(file, "a", encoding="utf-8") as lines:
+            lines.write(f"{what}\n")
+
+
+@contextlib.contextmanager
+def making(what):
+    """Tells that this is being made, and how long it took; yields what takes the lines in between."""
+    started = time.monotonic()
+    tell(what)
+    yield lambda line: tell(what, line.strip())
+    tell(f"{what}: {time.monotonic() - started:.0f} s")
 
 
 @contextlib.contextmanager
@@ -140,7 +172,7 @@ def tree(suite, flavour):
     # An initramfs is made often here, and read once: speed goes before size.
     options.append("--essential-hook=mkdir -p \"$1\"/etc/initramfs-tools/conf.d"
                    " && echo COMPRESSLEVEL=1 >\"$1\"/etc/initramfs-tools/conf.d/fast")
-    if flavour == "rules":
+    if flavour == "others":
         options.append("--components=main,contrib")
     if suite == "bullseye":
         # Of an archived suite only the suite itself is still whole.
@@ -149,10 +181,14 @@ def tree(suite, flavour):
     with made_once(path) as partial:
         if partial:
             try:
-                run("mmdebstrap", "--format=tar", *options, suite, partial)
+                with making(f"fetching Debian ({suite}, {flavour})") as follow:
+                    run("mmdebstrap", "--verbose", "--format=tar", *options, suite, partial, follow=follow)
             except RuntimeError as error:
                 partial.unlink(missing_ok=True)
-                raise Unavailable(f"{suite} cannot be fetched: {error}") from error
+                reasons = re.findall("^E: .*", str(error), re.M)
+                if "No space left" in str(error):
+                    raise
+                raise Unavailable(f"{suite} cannot be fetched: {reasons[0] if reasons else error}") from error
     return path
 
 
@@ -165,14 +201,16 @@ def seed(suite, flavour, debs=()):
     with made_once(path) as partial:
         if partial:
             partial.mkdir()
-            run("tar", "-C", partial, "-xf", archive)
+            with making(f"unpacking a guest's system ({suite}, {flavour})"):
+                run("tar", "-C", partial, "-xf", archive)
             configure(partial, flavour)
-            for deb in debs:
-                shutil.copy(deb, partial / "tmp")
-            if debs:
-                chroot(partial, "dpkg", "--install", *(f"/tmp/{deb.name}" for deb in debs))
-            if not has_package(debs):   # its installation makes the initramfs anew
-                remake_initramfs(partial, flavour)
+            with making(f"making its initramfs ({suite}, {flavour})") as follow:
+                for deb in debs:
+                    shutil.copy(deb, partial / "tmp")
+                if debs:
+                    chroot(partial, "dpkg", "--install", *(f"/tmp/{deb.name}" for deb in debs), follow=follow)
+                if not has_package(debs):   # its installation makes the initramfs anew
+                    remake_initramfs(partial, flavour)
     return path
 
 
@@ -188,14 +226,65 @@ def has_package(debs):
     return any(deb.name.startswith("baseimage-udev_") for deb in debs)
 
 
-def chroot(directory, *command):
+def chroot(directory, *command, follow=None):
     """Runs a command in a tree, with /proc, in a mount namespace of its own."""
     run("unshare", "--mount", "--pid", "--fork", "--kill-child", f"--root={directory}",
-        "--mount-proc", *command,
+        "--mount-proc", *command, follow=follow,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"})
 
 
+# What dracut would choose by itself in the guest.
+HOSTONLY = """\
+hostonly="yes"
+hostonly_cmdline="no"
+hostonly_default_device="no"
+add_drivers+=" virtio_pci virtio_blk virtio_console btrfs ext4 "
+add_dracutmodules+=" btrfs lvm "
+"""
+# In an initramfs of initramfs-tools: which disks there are when root is found.
+LOOK = """\
+#!/bin/sh
+[ "$1" = prereqs ] || cat /proc/partitions >/run/initramfs.partitions
+"""
+# boot=scan: a boot script that knows nothing of udev.
+SCAN = """\
+mount_top() { :; }
+mount_premount() { :; }
+mountroot() {
+	modprobe btrfs
+	udevadm settle
+	mount -t btrfs -o ro "$(blkid -l -o device -t "$ROOT")" "$rootmnt"
+}
+mount_bottom() { :; }
+"""
+# init=PLAIN_INIT: no systemd, and the coldplug of udev's script for sysvinit.
+PLAIN_INIT = "/usr/local/sbin/plain-init"
+PLAIN_INIT_SCRIPT = f"""\
+#!/bin/sh
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin PS1= PS2= TERM=dumb
+mount -o remount,rw /
+/lib/systemd/systemd-udevd --daemon
+udevadm trigger --type=subsystems --action=add
+udevadm trigger --type=devices --action=add
+udevadm settle --timeout=86400
+while :; do sh -i +m <>/dev/virtio-ports/{SHELL_PORT} >&0 2>/dev/null; done
+"""
+
+
+def write_script(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
 def configure(directory, flavour):
+    if not flavour.startswith("dracut"):
+        scripts = directory / "etc/initramfs-tools/scripts"
+        write_script(scripts / "local-premount/look", LOOK)
+        write_script(scripts / "scan", SCAN)
+    write_script(directory / PLAIN_INIT[1:], PLAIN_INIT_SCRIPT)
+    if flavour == "others":
+        (directory / "etc/cloud/cloud-init.disabled").touch()
     (directory / "etc/systemd/system/test-shell.service").write_text(
         AUTOPKGTEST_UNIT if flavour == "autopkgtest" else SHELL_UNIT)
     if flavour == "autopkgtest":
@@ -208,9 +297,9 @@ def configure(directory, flavour):
     (directory / "etc/hostname").write_text("guest\n")
     (directory / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
     if flavour.startswith("dracut"):
-        # Not for this host: it is no guest.
+        # Not for this host, as it is no guest; or as if it were one.
         (directory / "etc/dracut.conf.d/test.conf").write_text(
-            'hostonly="no"\ncompress="zstd -1"\n' + ('install_items+=" /etc/keys/root.key "\n' if "crypt" in flavour else ""))
+            'compress="zstd -1"\n' + (HOSTONLY if flavour.endswith("hostonly") else 'hostonly="no"\n') + ('install_items+=" /etc/keys/root.key "\n' if "crypt" in flavour else ""))
     if flavour.endswith("crypt"):
         key = directory / "etc/keys/root.key"
         key.parent.mkdir(mode=0o700)

@@ -4,17 +4,50 @@
 import posixpath
 import re
 
+from layouts import SPARE_UUID
+
 SERIAL = "BASEIMAGE"
 
-# The links that are meant to lead to it, and the one that the kernel's device
-# number gives every block device.
-OWN_LINKS = re.compile(
-    rf"/dev/(baseimage|disk/by-id/virtio-{SERIAL})(-part\d+)?|/dev/block/\d+:\d+")
+# The links that are meant to lead to it, and to nothing else.
+OWN_LINKS = re.compile(rf"/dev/(baseimage|disk/by-id/virtio-{SERIAL})(-part\d+)?")
+# Those that every block device has, by its number.
+NUMBERS = re.compile(r"/dev/block/\d+:\d+")
+
+# Those who look for themselves, by what they are called: a program that a guest
+# may have, and a command that is to exit 0 and name no base image.
+SCANNERS = {
+    "pvs": ("lvm", "pvs --noheadings -o pv_name,pv_uuid,vg_name"),
+    "vgs": ("lvm", "vgs --noheadings"),
+    "vgchange": ("lvm", "for vg in $(vgs --noheadings -o name); do"
+                        " vgchange --addtag probe $vg && vgchange --deltag probe $vg || exit; done"),
+    "lvcreate": ("lvm", "for vg in $(vgs --noheadings -o name); do"
+                        " lvcreate --yes -l 1 -n probe $vg && lvremove --yes $vg/probe || exit; done"),
+    "blkid": ("blkid", "blkid -c /dev/null -o export -s UUID -s LABEL -s TYPE -s PARTUUID -s PARTLABEL"),
+    "lsblk": ("lsblk", "lsblk -nro KNAME,FSTYPE,UUID,LABEL,PARTUUID | awk 'NF > 1'"),
+    "mdadm --examine": ("mdadm", "mdadm --examine --scan --verbose"),
+    # Exits as it likes where there is nothing to assemble; leaks_kernel() sees what it did.
+    "mdadm --assemble": ("mdadm", "mdadm --assemble --scan || :"),
+    "btrfs filesystem show": ("btrfs", "btrfs filesystem show"),
+    "btrfs device scan": ("btrfs", "btrfs device scan && ! dmesg | grep -i 'btrfs.*duplicate'"),
+    # As a user would who looks at what there is; parted opens each disk to write.
+    "sfdisk": ("sfdisk", "sfdisk -l >/dev/null"),
+    "parted": ("parted", "parted -ls >/dev/null && parted -ls >/dev/null; udevadm settle --timeout=600"),
+    "os-prober": ("os-prober", "os-prober"),
+    "grub-mkconfig": ("grub-mkconfig", "GRUB_DISABLE_OS_PROBER=false grub-mkconfig"),
+    # It logs the names of what it found by label and type.
+    "ds-identify": ("/usr/lib/cloud-init/ds-identify",
+                    "rm -rf /run/cloud-init; DEBUG_LEVEL=2 /usr/lib/cloud-init/ds-identify --force;"
+                    " cat /run/cloud-init/ds-identify.log"),
+    "udisksctl status": ("udisksctl", "udisksctl status"),
+    # The last, as it takes the guest's own file system of that UUID away.
+    "findfs": ("findfs", f"own=$(findfs UUID={SPARE_UUID}) || exit 0; wipefs -qa $own && udevadm settle --timeout=600;"
+                         f" ! findfs UUID={SPARE_UUID} && ! mount UUID={SPARE_UUID} /mnt"),
+}
 
 
 def base_disks(guest):
-    """The names of the base image disks, by their serial attribute."""
-    return guest.run(f"grep -lx {SERIAL} /sys/block/vd*/serial | cut -d/ -f4", check=False).split()
+    """The names of the base image disks, by their serial attribute; udev takes no note of blanks at its end."""
+    return guest.run(f"grep -lx '{SERIAL} *' /sys/block/vd*/serial | cut -d/ -f4", check=False).split()
 
 
 def devices(guest, disks):
@@ -32,9 +65,10 @@ def root_disks(guest):
     return names
 
 
-def leaks(guest):
+def leaks(guest, partitions=False):
     """All that gives the base image away, by aspect; empty lists where it is inert.
 
+    partitions: whether its partitions are to have nodes (baseimage_udev=partitions).
     The other half of the promise, that it can be used, is usable().
     """
     disks = base_disks(guest)
@@ -45,6 +79,7 @@ def leaks(guest):
         "units": leaks_units(guest, names),
         "kernel": leaks_kernel(guest, names),
         "udev": leaks_udev(guest, names),
+        "partitions": [] if partitions else sorted(set(names) - set(disks)),
     }
     assert disks, "the guest has no base image at all"
     return found
@@ -68,7 +103,7 @@ def leaks_links(guest, names):
     for link, target in links.items():
         for _ in links:         # a link to a link
             target = links.get(target, target)
-        if target.removeprefix("/dev/") in names and not OWN_LINKS.fullmatch(link):
+        if (target.removeprefix("/dev/") in names) != bool(OWN_LINKS.fullmatch(link)) and not NUMBERS.fullmatch(link):
             found.append(f"{link} leads to {target}")
     return sorted(found)
 
@@ -130,17 +165,39 @@ def leaks_udev(guest, names):
     return found
 
 
-def late(guest):
-    """The devices of the base image that udev had no record of when systemd started."""
-    start = int(guest.run("systemctl show --property=UserspaceTimestampMonotonic --value"))
-    every = records(guest)
-    return [name for name in devices(guest, base_disks(guest))
-            if int(every[name].get("USEC_INITIALIZED", start)) >= start]
+def seen(guest):
+    """Who finds the base image by looking for itself, and what it says; those
+    that the guest does not have are left out."""
+    script = "".join(f"if command -v {program} >/dev/null; then echo '@{name}'; ({command}) 2>&1; echo \"=$?\"; fi\n"
+                     for name, (program, command) in SCANNERS.items())
+    either = "|".join(base_disks(guest))
+    assert either, "the guest has no base image at all"
+    found = {}
+    answers = guest.run(script)
+    for name, output, status in re.findall(r"^@(.*)\n((?:.*\n)*?)=(\d+)$", answers, re.M):
+        lines = [line for line in output.splitlines() if re.search(rf"\b({either})\d*\b|duplicate", line)]
+        if lines or status != "0":
+            found[name] = lines or [f"exits {status}: {output.strip()}"]
+    return found
+
+
+def absent_while_root_was_sought(guest):
+    """Whether there was no base image when an initramfs of initramfs-tools had found root."""
+    either = "|".join(base_disks(guest))
+    return not re.search(rf"\b({either})", guest.run("cat /run/initramfs.partitions"))
+
+
+def rebound(guest):
+    """Whether the base image's driver let go of each and took it back since the
+    kernel started: once is to have it, twice is to have it back."""
+    probed = guest.run("dmesg | grep -E 'virtio_blk virtio[0-9]+: \\[vd[a-z]+\\]' || :")
+    return all(len(re.findall(rf"\[{name}\]", probed)) == 2 for name in base_disks(guest))
 
 
 def properties(guest, name):
-    """A device's properties, in words: links have no order."""
-    return sorted(guest.run(f"udevadm info --query=property /dev/{name}").replace("=", " ").split())
+    """A device's properties, in words, but for the time of its first event: links have no order."""
+    lines = guest.run(f"udevadm info --query=property /dev/{name} | grep -v ^USEC_INITIALIZED=")
+    return sorted(lines.replace("=", " ").split())
 
 
 def status(guest):
@@ -151,18 +208,23 @@ def status(guest):
     return int(output.splitlines()[-1]), output
 
 
-def usable(guest, read=False):
-    """Whether the base image has its names, and reads to its end if asked for."""
-    for disk in base_disks(guest):
-        for name in devices(guest, [disk]):
+def usable(guest, partitions=False, read=False):
+    """Whether the base image has its names, and reads to its end if asked for.
+
+    Where there are several, either may have a name.
+    """
+    disks = base_disks(guest)
+    for disk in disks:
+        for name in devices(guest, [disk]) if partitions else [disk]:
             part = name.removeprefix(disk) and f"-part{name.removeprefix(disk)}"
             for link in f"/dev/baseimage{part}", f"/dev/disk/by-id/virtio-{SERIAL}{part}":
-                assert guest.run(f"test -b {link} && echo yes", check=False) == "yes\n", link
+                target = guest.run(f"readlink -e {link}", check=False).strip()
+                assert target in [f"/dev/{other}{name.removeprefix(disk)}" for other in disks], (link, target)
     if read:
         guest.run("dd if=/dev/baseimage of=/dev/null bs=1M")
 
 
-def assert_inert(guest, read=False):
-    found = leaks(guest)
+def assert_inert(guest, partitions=False, read=False):
+    found = leaks(guest, partitions)
     assert not any(found.values()), found
-    usable(guest, read)
+    usable(guest, partitions, read)

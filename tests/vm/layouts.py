@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Storage layouts: how a seed becomes the disk, or disks, of a guest.
 
-Made without a device-mapper or md driver: file systems by mkfs from a
-directory, LVM by lvcreate --driverloaded n, LUKS by qemu-img, md by writing
-the member's superblock.
+Made in files, with nothing of this machine's kernel: file systems by mkfs from
+a directory, LUKS by qemu-img, LVM and md by writing their headers.  Only btrfs
+over two disks takes loop devices and a mount.
 """
 
 import contextlib
+import fcntl
+import itertools
 import os
 import re
 import struct
+import subprocess
 import tempfile
 import uuid
+import zlib
 from pathlib import Path
 
 from images import (CACHE, CRYPT_KEY, CRYPT_NAME, CRYPT_UUID, Disk, digest, has_package, locked,
-                    made_once, run, seed)
+                    made_once, making, run, seed)
 
 SECTOR = 512
 MIB = 1 << 20
@@ -26,9 +30,19 @@ PART_UUID = "7d1f0c52-5be4-4a0c-8f0e-3b9a6c2d4e02"
 PART_LABEL = "guestpart"
 TABLE_UUID = "c4a90d6e-72b1-4f0d-a3c6-5e8f1b2d9a04"
 SWAP_UUID = "9e0c7a5d-1f43-4b60-8c39-2d5b7e6f8a03"
+# Of a small file system beside root, for a test to take away.
+SPARE_UUID = "4d8e2b71-6c05-4f3a-9d17-8a5b0c3e6f05"
 VG = "guestvg"
 
 FSTAB = {"btrfs": "defaults 0 0", "ext4": "errors=remount-ro 0 1", "xfs": "defaults 0 0"}
+# What the oldest guest (its kernel, its fsck) does not know, and a newer mkfs has
+# by default: how that lists what it knows, and the options that leave it out.
+NEW = {
+    "btrfs": (["-O", "list-all"], {"block-group-tree": ["-O", "^block-group-tree"]}),
+    "ext4": (["-V"], {"": ["-O", "^orphan_file,^metadata_csum_seed"]}),
+    "xfs": ([], {f"{name}=0": [option, f"{name}=0"] for name, option in [
+        ("bigtime", "-m"), ("inobtcount", "-m"), ("nrext64", "-i"), ("exchange", "-i"), ("parent", "-n")]}),
+}
 # Names that are awkward in a link, a property or a unit.
 AWKWARD = ["a blank", "sla/sh", "Größe ☃", "per%cent", "quo\"te", "back\\slash", "a\nE:FORGED=1"]
 
@@ -43,7 +57,7 @@ def disk(suite, flavour, root, debs=()):
         if partial:
             partial.mkdir()
             # One at a time: the seed's fstab is that of the disk being made.
-            with locked(directory.with_suffix(".fstab")):
+            with locked(directory.with_suffix(".fstab")), making(f"making a disk ({suite}, {flavour}, {root})"):
                 make(directory, partial)
     kernel, = (directory / "boot").glob("vmlinuz-*")
     initrd, = (directory / "boot").glob("initrd.img-*")
@@ -66,42 +80,84 @@ def copy_into(source, target, offset):
 
 @contextlib.contextmanager
 def loop(path):
-    """A loop device over a file, for tools that take nothing but a block device."""
-    device = run("losetup", "--find", "--show", path).strip()
+    """A loop device over a file, for what only the kernel can do.
+
+    Locked as long as it holds the file, and from before: this machine's udevd
+    keeps off a device that is (systemd.io/BLOCK_DEVICE_LOCKING).
+    """
+    for attempt in range(10):
+        device = run("losetup", "--find").strip()
+        lock = os.open(device, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            run("losetup", device, path)
+            break
+        except RuntimeError:        # another was quicker
+            os.close(lock)
+            if attempt == 9:
+                raise
     try:
         yield device
     finally:
         run("losetup", "--detach", device)
+        os.close(lock)
 
 
-def run_mounted(device, work, script):
-    """Runs shell commands on the device's file system, mounted at $1.
+def mkfs(filesystem, *words):
+    """Makes one of FS_UUID and FS_LABEL that the oldest guest knows."""
+    listing, new = NEW[filesystem]
+    program = f"mkfs.{filesystem}"
+    known = subprocess.run([program, *listing], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                           check=False).stdout
+    old = [word for name, options in new.items() if name in known for word in options]
+    identity = ["-m", f"uuid={FS_UUID}"] if filesystem == "xfs" else ["-U", FS_UUID]
+    run(program, "-q", *old, *identity, "-L", FS_LABEL, *words)
 
-    In a mount namespace of its own: one that another test copies meanwhile
-    would keep it mounted.  One at a time: the kernel takes no UUID twice.
-    """
-    target = Path(work) / "mount"
-    target.mkdir()
-    with locked(CACHE / "mounted"):
-        run("unshare", "--mount", "sh", "-ec", f'mount "$0" "$1"\n{script}', device, target)
+
+def write_fstab(directory, filesystem, *more):
+    lines = [f"UUID={FS_UUID} / {filesystem} {FSTAB[filesystem]}", *more]
+    (directory / "etc/fstab").write_text("".join(f"{line}\n" for line in lines))
 
 
 def make_fs(directory, work, filesystem, *fstab):
     """A file with the seed on a file system."""
-    lines = [f"UUID={FS_UUID} / {filesystem} {FSTAB[filesystem]}", *fstab]
-    (directory / "etc/fstab").write_text("".join(f"{line}\n" for line in lines))
+    write_fstab(directory, filesystem, *fstab)
     path = sparse(Path(work) / "fs", FS_SIZE)
     if filesystem == "btrfs":
-        run("mkfs.btrfs", "-q", "-U", FS_UUID, "-L", FS_LABEL, "--rootdir", directory, path)
+        mkfs("btrfs", "--rootdir", directory, path)
     elif filesystem == "ext4":
-        run("mkfs.ext4", "-q", "-U", FS_UUID, "-L", FS_LABEL, "-d", directory, path)
+        mkfs("ext4", "-d", directory, path)
     else:
-        # mkfs.xfs of Debian 12 takes no directory.  Features that the oldest
-        # guest kernel knows.
-        run("mkfs.xfs", "-q", "-m", f"uuid={FS_UUID},bigtime=0,inobtcount=0", "-L", FS_LABEL, path)
-        with loop(path) as device:
-            run_mounted(device, work, f'cp -a "{directory}/." "$1"')
+        # mkfs.xfs of Debian 12 takes no directory, but a list of files.
+        files = Path(work) / "files"
+        files.write_text("/dev/null\n0 0\n" + "".join(f"{line}\n" for line in xfs_files(directory)))
+        mkfs("xfs", "-p", files, path)
+        files.unlink()
     return path
+
+
+def xfs_files(path, name=""):
+    """The lines by which mkfs.xfs -p knows a directory: neither times, nor the bit that keeps /tmp, nor names
+    with blanks."""
+    stat = path.lstat()
+    mode, kind = stat.st_mode, "-"
+    content = [path]
+    if path.is_symlink():
+        kind, content = "l", [os.readlink(path)]
+    elif path.is_dir():
+        kind, content = "d", []
+    elif not path.is_file():
+        kind = "c" if path.is_char_device() else "b"
+        content = [os.major(stat.st_rdev), os.minor(stat.st_rdev)]
+    bits = ("u" if mode & 0o4000 else "-") + ("g" if mode & 0o2000 else "-") + f"{mode & 0o777:03o}"
+    words = [name, kind + bits, stat.st_uid, stat.st_gid, *content]
+    if any(re.search(r"\s", str(word)) for word in words):
+        raise ValueError(f"a name with a blank is too much for mkfs.xfs: {path}")
+    yield " ".join(map(str, words)).strip()
+    if kind == "d":
+        for entry in sorted(path.iterdir()):
+            yield from xfs_files(entry, entry.name)
+        yield "$"
 
 
 def partitioned(path, *parts):
@@ -131,29 +187,69 @@ def root_part(payload):
     return payload, size, PART_LABEL, PART_UUID
 
 
-def lvm_pv(path, vg, *volumes):
-    """A file that is an LVM PV with volumes of (name, payload); vg's lone one."""
-    extent = 4 * MIB
-    sizes = [-(-os.path.getsize(payload) // extent) * extent for _, payload in volumes]
-    sparse(path, sum(sizes) + 2 * extent)
-    with loop(path) as device, tempfile.TemporaryDirectory() as system:
-        # Looks at this device alone, and leaves no trace on this machine.
-        config = (f'devices{{filter=["a|^{device}$|","r|.*|"] use_devicesfile=0'
-                  ' obtain_device_list_from_udev=0 external_device_info_source="none"}'
-                  ' activation{udev_sync=0 udev_rules=0} devices/hints="none" backup{backup=0 archive=0}'
-                  f' global{{locking_dir="{system}"}}')
+def spare_part(work):
+    """Another partition, for partitioned(), that nothing in the guest uses."""
+    spare = sparse(Path(work) / "spare", 8 * MIB)
+    run("mkfs.ext4", "-q", "-U", SPARE_UUID, spare)
+    return spare, 8 * MIB, "spare", None
 
-        def lvm(command, *words):
-            run("lvm", command, "--config", config, "--driverloaded", "n", *words,
-                env=os.environ | {"LVM_SYSTEM_DIR": system})
-        lvm("pvcreate", "-q", device)
-        lvm("vgcreate", "-q", vg, device)
-        for (name, _), size in zip(volumes, sizes):
-            lvm("lvcreate", "-q", "-an", "-Zn", "-Wn", "-n", name, f"-L{size}b", vg)
+
+def lvm_uuid(name):
+    """As LVM writes them: 32 of its characters, here with and without the dashes."""
+    plain = uuid.uuid5(uuid.NAMESPACE_DNS, name).hex
+    return plain, "-".join(plain[i:j] for i, j in itertools.pairwise([0, 6, 10, 14, 18, 22, 26, 32]))
+
+
+def lvm_text(vg, pv_id, extent, pe_count, sizes):
+    """The metadata of a volume group in extents of so many sectors: volumes of sizes[name] extents on one PV of
+    pe_count extents."""
+    lines = [f"{vg} {{", f'id = "{lvm_uuid(vg)[1]}"', "seqno = 1", 'format = "lvm2"',
+             'status = ["RESIZEABLE", "READ", "WRITE"]', "flags = []", f"extent_size = {extent}",
+             "max_lv = 0", "max_pv = 0", "metadata_copies = 0", "physical_volumes {", "pv0 {", f'id = "{pv_id}"',
+             'status = ["ALLOCATABLE"]', "flags = []", f"dev_size = {MIB // SECTOR + pe_count * extent}",
+             f"pe_start = {MIB // SECTOR}", f"pe_count = {pe_count}", "}", "}", "logical_volumes {"]
+    start = 0
+    for name, size in sizes.items():
+        lines += [f"{name} {{", f'id = "{lvm_uuid(f"{vg}/{name}")[1]}"', 'status = ["READ", "WRITE", "VISIBLE"]',
+                  "flags = []", "segment_count = 1", "segment1 {", "start_extent = 0", f"extent_count = {size}",
+                  'type = "striped"', "stripe_count = 1", f'stripes = ["pv0", {start}]', "}", "}"]
+        start += size
+    lines += ["}", "}", 'contents = "Text Format Volume Group"', "version = 1", 'description = ""',
+              'creation_host = "guest"', "creation_time = 1"]
+    return "\n".join(lines).encode() + b"\n\0"
+
+
+def lvm_pv(path, vg, *volumes):
+    """A file that is an LVM PV with volumes of (name, payload); vg's lone one.
+
+    The layout is struct label_header, pv_header, mda_header of lvm2's
+    lib/label/label.h and lib/format_text/layout.h.
+    """
+    def checksum(raw):
+        return zlib.crc32(raw, 0xF597A6CF ^ 0xFFFFFFFF) ^ 0xFFFFFFFF
+
+    extent = 4 * MIB
+    sizes = {name: -(-os.path.getsize(payload) // extent) for name, payload in volumes}
+    pe_count = sum(sizes.values()) + 2      # some room to make more in
+    size = MIB + pe_count * extent
+    area, area_size = 4096, MIB - 4096
+    plain, pv_id = lvm_uuid(f"pv of {vg}")
+    text = lvm_text(vg, pv_id, extent // SECTOR, pe_count, sizes)
+    # Data areas, metadata areas, each list with an end of its own; version 2, in use, no boot loader.
+    header = struct.pack("<I8s32sQ 2Q2Q 2Q2Q 2I2Q", 32, b"LVM2 001", plain.encode(), size,
+                         MIB, 0, 0, 0, area, area_size, 0, 0, 2, 1, 0, 0).ljust(SECTOR - 20, b"\0")
+    label = struct.pack("<8sQI", b"LABELONE", 1, checksum(header)) + header
+    index = struct.pack("<16sI2Q 2Q2I", b" LVM2 x[5A%r0N*>", 1, area, area_size,
+                        SECTOR, len(text), checksum(text), 0).ljust(SECTOR - 4, b"\0")
+    sparse(path, size)
+    with open(path, "r+b") as file:
+        for offset, raw in (SECTOR, label), (area, struct.pack("<I", checksum(index)) + index + text):
+            file.seek(offset)
+            file.write(raw)
     offset = MIB
-    for (_, payload), size in zip(volumes, sizes):
+    for name, payload in volumes:
         copy_into(payload, path, offset)
-        offset += size
+        offset += sizes[name] * extent
     return path
 
 
@@ -189,7 +285,7 @@ def md_member(path, name, payload):
 def on_partition(filesystem):
     def make(seed_directory, target):
         with tempfile.TemporaryDirectory(dir=target) as work:
-            partitioned(target / "0.raw", root_part(make_fs(seed_directory, work, filesystem)))
+            partitioned(target / "0.raw", root_part(make_fs(seed_directory, work, filesystem)), spare_part(work))
     return make
 
 
@@ -199,29 +295,34 @@ def on_bare_disk(seed_directory, target):
 
 
 def on_two_disks(seed_directory, target):
-    with tempfile.TemporaryDirectory(dir=target) as work:
-        # Root comes from one file system of one disk, which then grows a second.
-        make_fs(seed_directory, work, "btrfs").rename(target / "0.raw")
-        sparse(target / "1.raw", FS_SIZE)
-        with loop(target / "0.raw") as first, loop(target / "1.raw") as second:
-            try:
-                run_mounted(first, work, f"""btrfs device add -f {second} "$1"
-                    btrfs balance start --force -dconvert=raid0 -mconvert=raid1 "$1" """)
-            finally:
-                # Else the kernel misses the second disk in the next of this UUID.
-                run("sh", "-c", f"btrfs device scan --forget {first} {second} || :")
+    """Data and metadata on both.  mkfs.btrfs fills no more than one: the kernel does, one at a time, as it takes
+    no UUID twice, and where nobody keeps it mounted."""
+    write_fstab(seed_directory, "btrfs")
+    first, second = (sparse(target / name, FS_SIZE) for name in ("0.raw", "1.raw"))
+    mkfs("btrfs", "-d", "raid0", "-m", "raid1", first, second)
+    script = """trap 'umount "$3"; btrfs device scan --forget "$1" "$2"' EXIT
+        mount -o device="$2" "$1" "$3"; cp -a "$4/." "$3" """
+    with tempfile.TemporaryDirectory() as mount, locked(CACHE / "mounted"), loop(first) as one, loop(second) as two:
+        run("unshare", "--mount", "sh", "-ec", script, "sh", one, two, mount, seed_directory)
 
 
 def on_lvm(seed_directory, target):
     with tempfile.TemporaryDirectory(dir=target) as work:
         payload = make_fs(seed_directory, work, "ext4")
-        partitioned(target / "0.raw", root_part(lvm_pv(Path(work) / "pv", VG, ("root", payload))))
+        partitioned(target / "0.raw", root_part(lvm_pv(Path(work) / "pv", VG, ("root", payload))), spare_part(work))
+
+
+def on_lvm_bare_disk(seed_directory, target):
+    with tempfile.TemporaryDirectory(dir=target) as work:
+        payload = make_fs(seed_directory, work, "ext4")
+        lvm_pv(Path(work) / "pv", VG, ("root", payload)).rename(target / "0.raw")
 
 
 def on_md(seed_directory, target):
     with tempfile.TemporaryDirectory(dir=target) as work:
         payload = make_fs(seed_directory, work, "ext4")
-        partitioned(target / "0.raw", root_part(md_member(Path(work) / "md", "guest:root", payload)))
+        partitioned(target / "0.raw", root_part(md_member(Path(work) / "md", "guest:root", payload)),
+                    spare_part(work))
 
 
 def on_luks(seed_directory, target):
@@ -239,7 +340,7 @@ def on_luks(seed_directory, target):
                 raise
             run(*command)
         run("cryptsetup", "luksUUID", "--batch-mode", "--uuid", CRYPT_UUID, luks)
-        partitioned(target / "0.raw", root_part(luks))
+        partitioned(target / "0.raw", root_part(luks), spare_part(work))
 
 
 def beside_root(seed_directory, target):
@@ -252,11 +353,10 @@ def beside_root(seed_directory, target):
         small = sparse(work / "small", 8 * MIB)
         run("mkfs.ext4", "-q", small)
         bcache = sparse(work / "bcache", 8 * MIB)
-        with loop(bcache) as device:
-            run("make-bcache", "-B", device)
+        run("make-bcache", "-B", bcache)
         pv = lvm_pv(work / "pv", "besidevg", ("data", small))
         md = md_member(work / "md", "guest:beside", small)
-        parts = [root_part(root), (swap, 8 * MIB, "swap", None), (bcache, 8 * MIB, "bcache", None),
+        parts = [root_part(root), spare_part(work), (swap, 8 * MIB, "swap", None), (bcache, 8 * MIB, "bcache", None),
                  (pv, os.path.getsize(pv), "pv", None), (md, os.path.getsize(md), "md", None)]
         for number, label in enumerate(AWKWARD):
             labelled = sparse(work / f"labelled{number}", 2 * MIB)
@@ -277,7 +377,10 @@ ROOTS = {
     "ext4": (on_partition("ext4"), {"label": BY_FS["label"]} | BY_PART),
     "xfs": (on_partition("xfs"), {"uuid": BY_FS["uuid"], "partuuid": BY_PART["partuuid"]}),
     "lvm": (on_lvm, {"mapper": f"/dev/mapper/{VG}-root", "uuid": BY_FS["uuid"]}),
+    "lvm-disk": (on_lvm_bare_disk, {"mapper": f"/dev/mapper/{VG}-root"}),
     "md": (on_md, BY_FS),
     "luks": (on_luks, {"mapper": f"/dev/mapper/{CRYPT_NAME}", "uuid": BY_FS["uuid"]}),
     "beside": (beside_root, {"uuid": BY_FS["uuid"]}),
 }
+# Those without a partition.
+BARE = {"btrfs-disk", "btrfs-two-disks", "lvm-disk"}

@@ -1,26 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How the base image comes and goes, one guest for each way."""
+"""How the base image comes, is looked at again and is used, one guest for each way."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from inert import assert_inert, base_disks, leaks
+from images import PLAIN_INIT
+from inert import SCANNERS, SERIAL, assert_inert, base_disks, leaks, seen
 
 MANUAL = Path(__file__).parents[2] / "man/baseimage-udev.7.in"
-
-
-@pytest.mark.parametrize("suite", ["bookworm", "bullseye"])
-def test_base_image__unplugged_and_plugged_again(suite, make_disk, boot, plug_base):
-    disk = make_disk(suite, layout="beside")
-    with boot(disk) as guest:
-        node, = plug_base(guest, disk)
-        assert_inert(guest)
-        guest.unplug(node)
-        assert guest.run("ls -d /dev/baseimage* /dev/disk/by-id/*BASEIMAGE* 2>/dev/null || :") == ""
-        plug_base(guest, disk)
-        assert_inert(guest)
 
 
 def test_base_image__two_at_once(make_disk, boot, plug_base):
@@ -33,27 +22,94 @@ def test_base_image__two_at_once(make_disk, boot, plug_base):
         guest.run("cmp " + " ".join(f"/dev/{name}" for name in base_disks(guest)))
 
 
-def test_base_image__writable(make_disk, boot, plug_base):
-    disk = make_disk(layout="beside")
-    with boot(disk) as guest:
-        plug_base(guest, disk, readonly=False)
-        guest.run("dd if=/dev/baseimage-part2 of=/dev/baseimage-part2 bs=1M count=1 conv=notrunc,fsync")
-        # Closing what was open for writing has the kernel and udev look again.
-        guest.settle()
-        assert_inert(guest)
+# What has the kernel or udev look at the disk, or read its partition table, again.
+AGAIN = {
+    "rereadpt": "blockdev --rereadpt /dev/baseimage",
+    "partprobe": "partprobe /dev/baseimage",
+    "partx": "partx --update /dev/baseimage",
+    "written": "dd if=/dev/baseimage of=/dev/baseimage bs=1M count=1 conv=notrunc,fsync",
+    "parted": "parted -ls && parted -ls",
+    "change": "udevadm trigger --action=change /dev/baseimage",
+    "add": "udevadm trigger --action=add /dev/baseimage",
+}
 
 
-def test_base_image__shrinks_to_no_partitions(make_disk, boot, plug_base):
-    disk = make_disk()
+@pytest.mark.parametrize("suite", ["bookworm", "bullseye", "trixie", "sid"])
+def test_base_image__read_again(suite, make_disk, boot, plug_base, request):
+    if suite not in ("bookworm", "sid") and not request.config.getoption("all"):
+        pytest.skip("only with --all")
+    disk = make_disk(suite, "others" if suite == "bookworm" else "plain", "beside")
     with boot(disk) as guest:
         node, = plug_base(guest, disk, readonly=False)
-        guest.run("dd if=/dev/zero of=/dev/baseimage bs=1M count=1 conv=notrunc,fsync")
-        guest.monitor("block_resize", **{"node-name": node, "size": 64 << 20})
-        guest.run("blockdev --rereadpt /dev/baseimage")
+        for what, command in AGAIN.items():
+            if guest.run(f"command -v {command.split()[0]} || :"):
+                guest.run(command)
+                guest.settle()
+                found = leaks(guest)
+                assert not any(found.values()), (what, found)
+        # It grows, and its table is made anew: what udev had of it before is no more.
+        guest.monitor("block_resize", **{"node-name": node, "size": 2 << 30})
+        guest.run("echo 'start=2048,size=8192' | sfdisk --label dos --no-tell-kernel /dev/baseimage;"
+                  " blockdev --rereadpt /dev/baseimage")
         guest.settle()
         assert_inert(guest)
         assert guest.run("cd /dev; ls -d baseimage*") == "baseimage\n"
-        assert guest.run("blockdev --getsize64 /dev/baseimage") == f"{64 << 20}\n"
+        assert guest.run("blockdev --getsize64 /dev/baseimage") == f"{2 << 30}\n"
+
+
+def test_partition__open(make_disk, boot, plug_base):
+    """One that somebody has open stays until it is closed, as inert as the disk;
+    baseimage-status names it."""
+    disk = make_disk(layout="beside")
+    with boot(disk) as guest:
+        plug_base(guest, disk)
+        assert_inert(guest)
+        # Opened before the kernel's word reaches udev: its queue is held meanwhile.
+        guest.run("udevadm control --stop-exec-queue; partx --add /dev/baseimage; exec 9</dev/vdb7;"
+                  " udevadm control --start-exec-queue")
+        guest.settle()
+        found = leaks(guest)
+        assert found.pop("partitions") == ["vdb7"]
+        assert not any(found.values()), found
+        assert guest.run("readlink -e /dev/baseimage-part7") == "/dev/vdb7\n"
+        if guest.run("command -v baseimage-status || :"):
+            assert "leak:partition:" in guest.run("baseimage-status --export", check=False)
+        guest.run("exec 9<&-; udevadm trigger --action=change /dev/vdb")
+        guest.settle()
+        assert_inert(guest)
+
+
+@pytest.mark.parametrize("suite", ["bookworm", "bullseye", "trixie", "sid"])
+def test_partitions__kept(suite, make_disk, boot, plug_base, request):
+    """baseimage_udev=partitions: as inert to all who ask udev."""
+    if suite != "bookworm" and not request.config.getoption("all"):
+        pytest.skip("only with --all")
+    disk = make_disk(suite, layout="beside")
+    with boot(disk, "around", append="baseimage_udev=partitions") as guest:
+        assert_inert(guest, partitions=True)
+        for node in [node for node, serial in guest.nodes.items() if serial == SERIAL]:
+            guest.unplug(node)
+        plug_base(guest, disk)
+        assert len(guest.run("ls -d /dev/baseimage-part*").split()) == 64
+        assert_inert(guest, partitions=True)
+
+
+def test_boot_script__another(make_disk, boot):
+    """One that is not local, and asks blkid alone: boot=scan."""
+    disk = make_disk()
+    with boot(disk, "around", "partuuid", append="boot=scan") as guest:
+        assert_inert(guest)
+
+
+def test_init__no_systemd(make_disk, boot):
+    """The coldplug of udev alone has the driver take the base image back."""
+    disk = make_disk()
+    with boot(disk, "around", append=f"init={PLAIN_INIT}") as guest:
+        assert guest.run("cat /proc/1/comm") == "plain-init\n"
+        found = leaks(guest)
+        found["root"] = [line for line in found["root"] if not line.startswith("failed: ")]
+        assert not any(found.values()), found
+        assert len(base_disks(guest)) == 2
 
 
 AUTOPKGTEST_RULE = (
@@ -73,28 +129,51 @@ def test_base_image__beside_other_rules(where, name, rule, make_disk, boot, plug
         assert_inert(guest)
 
 
-@pytest.mark.parametrize("attached", ["plugged", "before"])
-def test_base_image__beside_other_packages(attached, make_disk, boot, plug_base):
-    """udisks2, multipath-tools and zfs are installed; their rules run."""
-    disk = make_disk(flavour="rules", layout="beside")
-    with boot(disk, attached) as guest:
-        if attached == "plugged":
-            plug_base(guest, disk)
+def test_base_image__beside_other_packages(make_disk, boot, plug_base):
+    """udisks2, multipath-tools and zfs with their rules, os-prober, grub, cloud-init and parted with theirs."""
+    disk = make_disk(flavour="others", layout="beside")
+    with boot(disk, "before") as guest:
+        plug_base(guest, disk)
         # zfs has no module here, multipath no paths: of their own failing.
         found = leaks(guest)
         found["root"] = [line for line in found["root"] if not line.startswith("failed: zfs")]
         assert not any(found.values()), found
         assert "baseimage" not in guest.run("multipath -ll; multipath -v2 -d || :", check=False)
+        assert seen(guest) == {}
+        assert_no_word(guest)
 
 
-def test_lvm__commands_with_filter(make_disk, boot):
-    """The recipe of the manual, for commands that read every disk by themselves."""
-    disk = make_disk(layout="lvm")
+def assert_no_word(guest):
+    """udisks has no file system on it to offer, and hides it."""
+    for name in base_disks(guest):
+        said = guest.run(f"udisksctl info -b /dev/{name}")
+        assert re.search(r"HintIgnore: +true", said) and re.search(r"IdUUID: *$", said, re.M), said
+
+
+# They look at the base image, but have no word of it; what they may do to it is
+# seen afterwards.
+SILENT = {"mdadm --assemble", "sfdisk", "parted", "udisksctl status"}
+
+
+def test_scanners__see_the_twin(make_disk, boot, plug_base):
+    """Without the package each of them meets the twin: else it would prove nothing with it."""
+    disk = make_disk(flavour="others", layout="beside", package=False)
+    with boot(disk) as guest:
+        plug_base(guest, disk)
+        met = seen(guest)
+        assert SCANNERS.keys() - met.keys() == SILENT, met
+
+
+def test_lvm__bare_disk(make_disk, boot, plug_base):
+    """A PV that is in no partition: what remains, and the recipe of the manual."""
+    disk = make_disk(layout="lvm-disk")
     with boot(disk, "before", "mapper") as guest:
-        assert_inert(guest)
-        assert "WARNING" in guest.run("pvs 2>&1")
+        found = leaks(guest)
+        assert [line for line in found.pop("root") if not line.startswith("failed: lvm2-monitor")] == []
+        assert not any(found.values()), found
+        assert "vgchange" in seen(guest)
         recipe, = re.findall(r"^devices \{\n.*?^\}\n", MANUAL.read_text(), re.M | re.S)
         guest.run(f"cat >/etc/lvm/lvmlocal.conf <<'END'\n{recipe}END")
-        for command in ("pvs", "vgs", "lvs", "pvscan"):
-            assert "WARNING" not in guest.run(f"{command} 2>&1")
-        assert guest.run("readlink -f $(pvs --noheadings -o pv_name)") == "/dev/vdb1\n"
+        met = seen(guest)
+        assert met.keys() <= {"blkid", "lsblk"}, met
+        assert guest.run("readlink -f $(pvs --noheadings -o pv_name)") == "/dev/vdb\n"

@@ -107,7 +107,7 @@ def test_names__hostile(make_disk, boot, plug_base, fault):
     disk = make_disk(layout="beside", package=False)
     with boot(disk) as guest:
         plug_base(guest, disk)
-        guest.run(f"python3 - <<'END'\n{HOSTILE}END\nmount -o ro /dev/vdb6 /mnt/x*")
+        guest.run(f"python3 - <<'END'\n{HOSTILE}END\nmount -o ro /dev/vdb7 /mnt/x*")
         for output, command in OUTPUTS.items():
             with fault(f"hostile names: {output}"):
                 said = guest.run(command, check=False)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Life with dpkg, while a base image is attached."""
 
+import contextlib
 import subprocess
 
 import pytest
 
 from layouts import SECTOR
-from inert import leaks, properties, usable
+from inert import SERIAL, base_disks, devices, leaks, properties, usable
 
 
 @pytest.fixture
@@ -34,28 +35,41 @@ def initramfs_has_it(guest):
     return "baseimage_id" in guest.run("lsinitramfs /boot/initrd.img-*")
 
 
-def test_package__installed_and_removed(deb, older, tmp_path, make_disk, boot, plug_base):
-    disk = make_disk(package=False)
-    carriers = [as_disk(path, tmp_path) for path in (older, deb)]
-    more = [(path, f"DEB{number}", True) for number, (path, _) in enumerate(carriers)]
-    with boot(disk, more=more) as guest:
-        # To make an initramfs is most of the time here, and none is booted: the least in it.
-        guest.run("sed -i 's/^MODULES=.*/MODULES=list/' /etc/initramfs-tools/initramfs.conf")
-        guest.run("(cd /usr/share/initramfs-tools/hooks; chmod -x bcache btrfs dmsetup fsck lvm2 mdadm thermal xfs)")
-        for number, (_, size) in enumerate(carriers):
-            guest.run(f"head -c {size} /dev/disk/by-id/virtio-DEB{number} >/root/{number}.deb")
+@pytest.fixture
+def booted(older, deb, tmp_path, make_disk, boot):
+    """A guest without the package: its .deb, and an older one, are /root/1.deb and /root/0.deb."""
+    @contextlib.contextmanager
+    def start(**options):
+        carriers = [as_disk(path, tmp_path) for path in (older, deb)]
+        more = [(path, f"DEB{number}", True) for number, (path, _) in enumerate(carriers)]
+        disk = make_disk(package=False)
+        with boot(disk, more=more, **options) as guest:
+            # To make an initramfs is most of the time here, and none is booted: the least in it.
+            guest.run("sed -i 's/^MODULES=.*/MODULES=list/' /etc/initramfs-tools/initramfs.conf")
+            guest.run("(cd /usr/share/initramfs-tools/hooks; chmod -x bcache btrfs dmsetup fsck lvm2 mdadm thermal xfs)")
+            for number, (_, size) in enumerate(carriers):
+                guest.run(f"head -c {size} /dev/disk/by-id/virtio-DEB{number} >/root/{number}.deb")
+            yield guest, disk
+    return start
+
+
+def test_package__installed_and_removed(booted, plug_base):
+    with booted() as (guest, disk):
         plug_base(guest, disk)
+        guest.plug(disk.paths[0], f"{SERIAL}  ")
         before = properties(guest, "vdd1")
         assert any(leaks(guest).values())
 
         def dpkg(words, inert):
-            guest.run(f"dpkg {words}", timeout=600)
+            guest.run(f"dpkg {words}")
             found = leaks(guest)
             # What btrfs said before the package came stays said.
             found["kernel"] = [line for line in found["kernel"] if "duplicate" not in line]
             assert any(found.values()) != inert, (words, found)
             if inert:
                 usable(guest)
+            else:
+                assert devices(guest, base_disks(guest)) == ["vdd", "vdd1", "vdd2", "vde", "vde1", "vde2"]
             assert initramfs_has_it(guest) == inert, words
 
         dpkg("--install /root/0.deb", True)
@@ -66,3 +80,16 @@ def test_package__installed_and_removed(deb, older, tmp_path, make_disk, boot, p
         assert guest.run("ls -d /dev/baseimage* 2>/dev/null || :") == ""
         dpkg("--purge baseimage-udev", False)
         assert guest.run("dpkg -l baseimage-udev 2>&1 | grep ^[a-z]i || :") == ""
+
+
+def test_package__own_disk_has_the_serial(booted):
+    """It says so and what to do, and takes nothing of the disk that is in use."""
+    with booted(serial=SERIAL) as (guest, _):
+        before = properties(guest, "vda2")
+        said = guest.run("dpkg --install /root/1.deb")
+        assert "/dev/vda has the serial BASEIMAGE, and is in use" in said
+        assert "baseimage_udev=off" in said
+        # Not mounted, and there all the same.
+        assert properties(guest, "vda2") == before
+        guest.run("dpkg --purge baseimage-udev")
+        assert properties(guest, "vda2") == before

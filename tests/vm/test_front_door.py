@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The commands of the README on a machine that is not ours: complete, or one line of what it lacks."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from images import CACHE, STABLE, Unavailable, digest, made_once, making, run
+
+SOURCE = Path(__file__).parents[2]
+COMMANDS = ["tests/demo", "tests/run", "tests/bench/run"]
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, as the commands do")
+
+
+@pytest.fixture
+def place():
+    """A directory that everybody can read, and with room for a system."""
+    with tempfile.TemporaryDirectory(prefix="front-door-", dir="/var/tmp") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
+
+
+@pytest.fixture
+def source(place):
+    run("sh", "-c", f". tests/lib.sh; copy_source {place}/source", cwd=SOURCE)
+    return place / "source"
+
+
+# What a machine can lack: how to take it away from the command that follows, and
+# what is to be said.
+LACKS = {
+    "root": (["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], "run it as root"),
+    "namespaces": (["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"],
+                   "no namespaces can be made (unshare): a container has to be privileged, a chroot a mount point"),
+    "network": (["unshare", "--net"], "cannot be reached, and Debian has to be fetched"),
+    "room": (["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o size=8m none "$XDG_CACHE_HOME"; exec "$@"', "sh"],
+             "GiB are needed, 0 free; name another place with XDG_CACHE_HOME"),
+    "temporary room": (["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o size=8m none "$TMPDIR"; exec "$@"', "sh"],
+                       "2 GiB are needed, 0 free; name another place with TMPDIR"),
+    "loop devices": (["unshare", "--mount", "sh", "-ec", 'mount --bind /bin/false /sbin/losetup; exec "$@"', "sh"],
+                     "this machine has no loop devices: tests/run -k 'not btrfs-two-disks' does without"),
+    "btrfs": (["unshare", "--mount", "sh", "-ec", 'mount --bind /dev/null /proc/filesystems; exec "$@"', "sh"],
+              "the kernel of this machine knows no btrfs: tests/run -k 'not btrfs-two-disks' does without"),
+    "apt": (["env", "PATH=bin"], "this is no Debian system: install what provides these:"),
+}
+
+
+@pytest.mark.parametrize("command, lack", [
+    (command, lack) for command in COMMANDS for lack in LACKS
+    if lack not in ("loop devices", "btrfs") or command == "tests/run"])
+def test_front_door__says_what_is_lacking(command, lack, place, source):
+    take, message = LACKS[lack]
+    for name in ("cache", "temp"):
+        (place / name).mkdir()
+    tools = source / "bin"
+    tools.mkdir()
+    for tool in ("sh", "env", "dirname", "id", "losetup", "mount", "grep"):
+        (tools / tool).symlink_to(shutil.which(tool, path="/usr/bin:/usr/sbin"))
+    result = subprocess.run(
+        [*take, "sh", command], cwd=source, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        env=os.environ | {"XDG_CACHE_HOME": f"{place}/cache", "TMPDIR": f"{place}/temp"})
+    said, = result.stderr.splitlines()
+    assert said.startswith(f"{command}: ") and message in said, result
+    assert (result.returncode, result.stdout) == (2, "")
+
+
+SKIPPED = '<testcase name="a"><skipped message="trixie cannot be fetched: E: no network"/></testcase>'
+BOOTED = '<testcase name="b"><properties><property name="booted" value="x"/></properties></testcase>'
+
+
+@pytest.mark.parametrize("cases, status, last", [
+    (SKIPPED + '<testcase name="b"/>', 1, "not one guest was booted: trixie cannot be fetched: E: no network"),
+    (SKIPPED + BOOTED, 0, "1 passed, 0 failed, 1 skipped"),
+    ('<testcase name="b"/>', 0, "1 passed, 0 failed, 0 skipped"),
+])
+def test_tally__no_guest_at_all(cases, status, last, tmp_path):
+    (tmp_path / "vm.xml").write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
+    result = subprocess.run(["/usr/bin/python3", SOURCE / "tests/tally", tmp_path / "vm.xml"],
+                            stdout=subprocess.PIPE, text=True, check=False)
+    assert (result.returncode, result.stdout.splitlines()[-1]) == (status, last)
+
+
+def minimal(suite):
+    """The tar of a newcomer's machine: what is essential, apt, and git."""
+    options = ["--variant=minbase", "--include=ca-certificates,git", "--aptopt=Acquire::Check-Valid-Until \"false\""]
+    path = CACHE / "trees" / f"{suite}-minimal-{digest(*options)}.tar"
+    with made_once(path) as partial:
+        if partial:
+            try:
+                with making(f"fetching Debian ({suite}, minimal)"):
+                    run("mmdebstrap", "--format=tar", *options, suite, partial)
+            except RuntimeError as error:
+                partial.unlink(missing_ok=True)
+                raise Unavailable(f"{suite} cannot be fetched: {error}") from error
+    return path
+
+
+# Words: the system; the commands to be run in the source.
+IN_SYSTEM = r"""
+cp /etc/resolv.conf /etc/hosts "$1/etc/"
+mount --bind "$1" "$1"
+for name in dev sys; do mount --rbind --make-rslave "/$name" "$1/$name"; done
+mount -t proc proc "$1/proc"
+mount -t tmpfs tmpfs "$1/run"
+exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 sh -ec "cd /root/source; $2"
+"""
+
+
+def all_of_it(suite):
+    """As much as a suite is tried with: the words of the commands, and whether it is a checkout of git."""
+    every = [f"tests/demo {suite}", "tests/run -k test_guest"]
+    return pytest.param(suite, every, suite != STABLE, id=f"{suite}-all")
+
+
+def pytest_generate_tests(metafunc):
+    if "commands" in metafunc.fixturenames:
+        kept = pytest.param(STABLE, ["tests/demo --prepare"], False, id=STABLE)
+        whole = [all_of_it(suite) for suite in ("bookworm", "trixie", "sid")]
+        metafunc.parametrize("suite, commands, git", whole if metafunc.config.getoption("all") else [kept])
+
+
+def test_front_door__complete(suite, commands, git, place, source):
+    """On a minimal system, with what the commands install there alone."""
+    try:
+        archive = minimal(suite)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    system = place / "system"
+    system.mkdir()
+    run("tar", "-C", system, "-xf", archive)
+    source.rename(system / "root/source")
+    if git:
+        run("sh", "-ec", "git init -q && git add .", cwd=system / "root/source")
+    for command in commands:
+        with making(f"{command}, on a minimal Debian ({suite})"):
+            print(run("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", IN_SYSTEM, "sh",
+                      system, command))
