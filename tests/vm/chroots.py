@@ -97,3 +97,12 @@ class Chroot:
         """Runs a script in the chroot."""
         (self.build / "script").write_text(script)
         return self.run("chroot $root sh -e /build/script")
+
+
+def build_packages(suite, architecture, work, packages=()):
+    """Builds the packages for an architecture, as anyone cross-builds; returns their directory."""
+    chroot = Chroot(build_tree(suite, architecture, packages), work)
+    copy_source(chroot.build / "source")
+    chroot.inside("cd /build/source\n"
+                  f"dpkg-buildpackage -us -uc -b --host-arch {architecture} --build-profiles=cross,nocheck")
+    return chroot.build
