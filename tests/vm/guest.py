@@ -68,6 +68,8 @@ class Guest:
     show to standard output as well.
     """
 
+    PROGRAM, CONSOLE = "qemu-system-x86_64", "ttyS0"
+
     def __init__(self, name, kernel, initrd, append, disks, logs=None, show=False, meanwhile=None):
         self.directory = Path(tempfile.mkdtemp(prefix="guest-"))
         self.console = Path(logs or self.directory) / f"{name}.console.log"
@@ -80,10 +82,10 @@ class Guest:
         self.command = [
             # A guest does not outlive its test, whatever ends that.
             "setpriv", "--pdeathsig", "KILL",
-            "qemu-system-x86_64", *accelerator(), "-machine", "pc", "-smp", "2", "-m", "1024",
+            self.PROGRAM, *self.machine(), "-smp", "2", "-m", "1024",
             "-nodefaults", "-display", "none", "-no-reboot",
             "-kernel", str(kernel), "-initrd", str(initrd),
-            "-append", f"console=ttyS0 panic=5 {QUICK} {append}",
+            "-append", f"console={self.CONSOLE} panic=5 {QUICK} {append}",
             "-serial", f"file:{self.console}",
             "-chardev", f"socket,id=shell,path={self.directory}/shell,server=on,wait=off",
             "-device", "virtio-serial-pci",
@@ -95,6 +97,10 @@ class Guest:
             self.nodes[node] = serial
             self.command += ["-blockdev", json.dumps(self.blockdev(node, path, readonly)),
                              "-device", json.dumps(self.device(node, serial))]
+
+    @staticmethod
+    def machine():
+        return [*accelerator(), "-machine", "pc"]
 
     def blockdev(self, node, path, readonly):
         file = {"driver": "file", "filename": str(path), "locking": "off"}
