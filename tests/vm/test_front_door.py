@@ -38,7 +38,7 @@ LACKS = {
     "root": (["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], "run it as root"),
     "namespaces": (["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"],
                    "no namespaces can be made (unshare): a container has to be privileged, a chroot a mount point"),
-    "network": (["unshare", "--net"], "cannot be reached, and Debian has to be fetched"),
+    "network": (["unshare", "--net"], "no network: apt-get update fails, and Debian has to be fetched"),
     "room": (["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o size=8m none "$XDG_CACHE_HOME"; exec "$@"', "sh"],
              "GiB are needed, 0 free; name another place with XDG_CACHE_HOME"),
     "temporary room": (["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o size=8m none "$TMPDIR"; exec "$@"', "sh"],
