@@ -36,7 +36,8 @@ static int write_all(int fd, const char *text) {
  * is gone must end in a message too, hence no SIGPIPE; blocking it is one
  * system call and less code than a handler. */
 static int print(const char *text) {
-        sigset_t pipe_signal;
+        /* Not on the stack, where it alone would cost 128 bytes of protector. */
+        static sigset_t pipe_signal;
 
         sigemptyset(&pipe_signal);
         sigaddset(&pipe_signal, SIGPIPE);

@@ -9,11 +9,9 @@ DEMO_PACKAGES="btrfs-progs dosfstools dpkg-dev e2fsprogs fdisk mmdebstrap python
 	qemu-system-x86 qemu-utils util-linux"
 # shellcheck disable=SC2034
 TEST_PACKAGES="$DEMO_PACKAGES autopkgtest bcache-tools clang clang-format clang-tidy cryptsetup-bin devscripts
-	gcovr git libclang-rt-dev lintian mandoc piuparts python3-pytest python3-pytest-xdist shellcheck udev
-	valgrind xfsprogs"
+	gcovr git libclang-rt-dev lintian mandoc piuparts python3-pytest python3-pytest-xdist qemu-user shellcheck
+	udev valgrind xfsprogs"
 
-# Where mmdebstrap fetches Debian from.
-MIRROR=http://deb.debian.org/debian
 # What is made for guests is kept here: tests/vm/images.py.
 CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/baseimage-udev
 TEMP=${TMPDIR:-/tmp}
@@ -42,9 +40,9 @@ room() {
 	[ "$free" -ge "$2" ] || fail "too little room in $1: $2 GiB are needed, $free free; name another place with $3"
 }
 
+# online: whether Debian can be fetched.  apt's lists are new then.
 online() {
-	/usr/lib/apt/apt-helper -o Acquire::Retries=0 -o Acquire::http::Timeout=20 download-file \
-		"$MIRROR/dists/stable/Release" "$TEMP/online.$$" >/dev/null 2>&1 && rm -f "$TEMP/online.$$"
+	apt-get update -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=20 -o APT::Update::Error-Mode=any >/dev/null 2>&1
 }
 
 # need GIB PACKAGE...: installs what is missing; or says in one line what this
@@ -62,13 +60,13 @@ need() {
 	room "$CACHE" "$gib" XDG_CACHE_HOME
 	room "$TEMP" 2 TMPDIR
 	if { [ -n "$lacking" ] || ! ls "$CACHE"/trees/*.tar >/dev/null 2>&1; } && ! online; then
-		fail "$MIRROR cannot be reached, and Debian has to be fetched${lacking:+, as have:$lacking}"
+		fail "no network: apt-get update fails, and Debian has to be fetched${lacking:+, as have:$lacking}"
 	fi
 	[ -n "$lacking" ] || return 0
 	echo "Installing$lacking" >&2
 	{
-		apt-get update -q && export DEBIAN_FRONTEND=noninteractive &&
-			apt-get install -q -y --no-install-recommends "$@" &&
+		export DEBIAN_FRONTEND=noninteractive
+		apt-get install -q -y --no-upgrade --no-install-recommends "$@" &&
 			apt-get build-dep -q -y --no-install-recommends ./
 	} >&2 || fail "apt-get could not install$lacking; what it said is above"
 }

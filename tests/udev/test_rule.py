@@ -8,6 +8,7 @@ RUN, which "udevadm test" prints and does not run.
 """
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,7 +21,8 @@ PACKAGE = {
     "baseimage_id": os.environ.get("HELPER", UDEV / "baseimage_id"),
     "rules.d/59-baseimage.rules": os.environ.get("RULE", UDEV / "rules.d/59-baseimage.rules"),
 }
-CONTRACT = {"SYSTEMD_READY=0", "SYSTEMD_IGNORE=1"}
+PROMISED = {"SYSTEMD_READY=0", "SYSTEMD_IGNORE=1", "UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG=1",
+            "DM_UDEV_DISABLE_OTHER_RULES_FLAG=1", "DM_MULTIPATH_DEVICE_PATH=1", "UDISKS_IGNORE=1"}
 
 # Words: the directory of the case, the sysfs path of the disk, that of the device,
 # the action, the kernel command line, files that tell where this is.
@@ -43,6 +45,8 @@ for node in null full urandom "${disk##*/}" "${device##*/}"; do
 	[ ! -e "/dev/$node" ] || cp -a "/dev/$node" "$root/run/nodes/"
 done
 mount --bind "$root/run/nodes" "$root/dev"
+# As if there were a partition, which the machine may not have.
+[ ! -e "$case/partition" ] || mount --bind "$case/partition" "$root$disk/power"
 for file; do
 	mkdir -p "$root${file%/*}"
 	: >"$root$file"
@@ -55,7 +59,7 @@ for record in "$root"/run/udev/data/*; do
 	[ ! -e "$record" ] || sed '/^I:/d; /^E:.*=$/d' "$record"
 done
 # From version 257 on nothing is recorded, and no program run; all is printed.
-[ -e "$record" ] || sed -n '/USEC_INITIALIZED/d; s|^  /dev/|link /dev/|p; s/^  \([A-Z].*=.\)/E:\1/p' "$root/run/out"
+[ -e "$record" ] || sed -n '/USEC_INITIALIZED/d; s|^  \(/dev/[^ ]*\)$|link \1|p; s/^  \([A-Z].*=.\)/E:\1/p' "$root/run/out"
 find "$root/dev" -type l -printf 'link /dev/%P %l\n' | sort
 # What RUN would have run; before version 257 "run: '...'".
 cat "$root/run/out" "$root/run/err" | sed -n "s/^run: '\(.*\)'$/run \1/p; s/^  RUN{program} : /run /p"
@@ -143,30 +147,46 @@ def without_package(udev, **options):
 def test_base_image__contract(udev, action):
     record = udev.record(action)
     properties = {line[2:] for line in record if line.startswith("E:")}
-    assert CONTRACT <= properties
+    assert PROMISED <= properties
     assert not [p for p in properties if p.startswith(("ID_FS_", "ID_PART_"))]
     links = {line.split()[1] for line in record if line.startswith("link ")}
     number = "".join(filter(str.isdigit, udev.device.name))
     part = f"-part{number}" if number else ""
     assert links == {f"/dev/baseimage{part}", f"/dev/disk/by-id/virtio-BASEIMAGE{part}",
                      *(link for link in links if link.startswith("/dev/block/"))}
+    # From version 257 on there is no record to look into.
+    assert "L:-1024" in record or not [line for line in record if line.startswith("S:")]
+
+
+def partition_node(udev):
+    (udev.directory / "partition").mkdir()
+    (udev.directory / "partition/partition").touch()
 
 
 def test_base_image__partitions_deleted(udev):
     node = f"/dev/{udev.device.name}"
+    partition_node(udev)
     for action in ("add", "change"):
         said = runs(udev.record(action))
-        if udev.device != udev.disk:
-            assert len(said) == 1 and f"partx --delete {node} && exit" in said[0]
+        if udev.device == udev.disk:
+            assert said == [f"/usr/bin/partx --delete {node}"]
         else:
-            assert said == ([f"/usr/bin/partx --delete {node}"] if list(udev.disk.glob("*/partition")) else [])
+            assert len(said) == 1 and f"partx --delete {node} && exit" in said[0]
+
+
+def test_base_image__no_partitions(udev):
+    """There is nothing to delete, and partx would complain."""
+    if list(udev.device.glob("*/partition")) or udev.device != udev.disk:
+        pytest.skip("this machine's virtio disk has partitions")
+    assert runs(udev.record()) == []
 
 
 def test_base_image__partitions_kept(udev):
+    partition_node(udev)
     udev.cmdline = "quiet baseimage_udev=partitions ro"
     record = udev.record()
     assert runs(record) == []
-    assert CONTRACT | {"baseimage_udev=partitions"} <= {line[2:] for line in record if line.startswith("E:")}
+    assert PROMISED | {"baseimage_udev=partitions"} <= {line[2:] for line in record if line.startswith("E:")}
 
 
 def test_base_image__removed(udev):
@@ -188,6 +208,12 @@ def test_initramfs__driver_lets_go(udev, file):
     else:
         assert said == [f"/bin/sh -c 'echo >/run/baseimage-udev.{virtio} &&"
                         f" echo {virtio} >/sys/bus/virtio/drivers/virtio_blk/unbind'"]
+
+
+@pytest.mark.parametrize("file", IN_INITRAMFS)
+def test_initramfs__removed(udev, file):
+    udev.files = [file]
+    assert runs(udev.record("remove")) == []
 
 
 @pytest.mark.parametrize("file", IN_INITRAMFS)
@@ -225,6 +251,12 @@ def test_virtio__once(virtio):
     assert runs(virtio.record("change")) == []
 
 
+def test_base_image__emptied(udev):
+    """What another rule had found inside, the helper takes away."""
+    udev.rule("50-inside.rules", 'KERNEL=="vd*", ENV{ID_FS_UUID}="1", ENV{ID_FS_TYPE}="ext4"\n')
+    assert not [line for line in udev.record() if line.startswith("E:ID_FS_")]
+
+
 HELPERS = {
     "not executable": None,
     "fails": "#!/bin/sh\nexit 1\n",
@@ -237,14 +269,19 @@ HELPERS = {
 @pytest.mark.parametrize("fault", ["missing", *HELPERS])
 def test_base_image__without_helper(udev, fault):
     expected = udev.record()
+    assert PROMISED <= {line[2:] for line in expected}
     if fault == "missing":
         udev.helper.unlink()
     elif HELPERS[fault]:
         udev.replace_helper(HELPERS[fault])
     else:
         udev.helper.chmod(0o644)
+    # A reader of the other marks sets this one as well.
+    udev.rule("99-systemd.rules", "")
     # Of what a broken helper says, what is no assignment does not get through.
-    assert set(expected) <= set(udev.record())
+    record = udev.record()
+    assert PROMISED <= {line[2:] for line in record}
+    assert {line for line in expected if not re.match("E:DEVLINKS|[GQ]:", line)} <= set(record)
 
 
 def test_base_image__opted_out(udev):
@@ -298,6 +335,16 @@ def test_other__unchanged_beside(udev, name, rule):
     udev.serial("ROOT")
     udev.rule(name, rule)
     assert udev.record() == without_package(udev)
+
+
+def test_other__not_virtio(tmp_path):
+    """Another kind of disk, whatever its ID_SERIAL."""
+    loop = Path("/sys/block/loop0")
+    if not loop.exists():
+        pytest.skip("this machine has no loop device")
+    other = Udev(tmp_path, devices()[0][0], loop)
+    other.rule("50-serial.rules", 'KERNEL=="loop0", ENV{ID_SERIAL}="BASEIMAGE"\n')
+    assert other.record() == without_package(other)
 
 
 def test_other__unchanged_with_broken_helper(udev):

@@ -38,7 +38,10 @@ static void put_at(int fd, int target) {
 /* Runs the helper with its standard output at out and its standard error at
  * err; CLOSED closes them. */
 static int spawn(const char *serial, char *const argv[], int out, int err) {
-        ck_assert_ptr_nonnull(getenv("HELPER"));
+        const char *there = getenv("HELPER");
+        /* A copy: setenv() may move what getenv() gave. */
+        char *helper = there ? strdup(there) : NULL;
+        ck_assert_ptr_nonnull(helper);
 
         pid_t pid = fork();
         ck_assert_int_ge(pid, 0);
@@ -49,12 +52,13 @@ static int spawn(const char *serial, char *const argv[], int out, int err) {
                         unsetenv("ID_SERIAL");
                 put_at(out, STDOUT_FILENO);
                 put_at(err, STDERR_FILENO);
-                execv(getenv("HELPER"), argv);
+                execv(helper, argv);
                 _exit(127);
         }
 
         int status;
         ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        free(helper);
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 

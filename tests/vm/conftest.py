@@ -13,6 +13,7 @@ import layouts
 from guest import Guest
 from inert import SERIAL
 
+pytest_plugins = ["architectures"]
 LOGS = Path(os.environ.get("BASEIMAGE_LOGS") or images.CACHE / "logs")
 
 

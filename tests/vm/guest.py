@@ -68,6 +68,8 @@ class Guest:
     show to standard output as well.
     """
 
+    PROGRAM, CONSOLE = "qemu-system-x86_64", "ttyS0"
+
     def __init__(self, name, kernel, initrd, append, disks, logs=None, show=False, meanwhile=None):
         self.directory = Path(tempfile.mkdtemp(prefix="guest-"))
         self.console = Path(logs or self.directory) / f"{name}.console.log"
@@ -80,10 +82,10 @@ class Guest:
         self.command = [
             # A guest does not outlive its test, whatever ends that.
             "setpriv", "--pdeathsig", "KILL",
-            "qemu-system-x86_64", *accelerator(), "-machine", "pc", "-smp", "2", "-m", "1024",
+            self.PROGRAM, *self.machine(), "-smp", "2", "-m", "1024",
             "-nodefaults", "-display", "none", "-no-reboot",
             "-kernel", str(kernel), "-initrd", str(initrd),
-            "-append", f"console=ttyS0 panic=5 {QUICK} {append}",
+            "-append", f"console={self.CONSOLE} panic=5 {QUICK} {append}",
             "-serial", f"file:{self.console}",
             "-chardev", f"socket,id=shell,path={self.directory}/shell,server=on,wait=off",
             "-device", "virtio-serial-pci",
@@ -95,6 +97,10 @@ class Guest:
             self.nodes[node] = serial
             self.command += ["-blockdev", json.dumps(self.blockdev(node, path, readonly)),
                              "-device", json.dumps(self.device(node, serial))]
+
+    @staticmethod
+    def machine():
+        return [*accelerator(), "-machine", "pc"]
 
     def blockdev(self, node, path, readonly):
         file = {"driver": "file", "filename": str(path), "locking": "off"}
@@ -171,10 +177,7 @@ class Guest:
                 self.process.wait()
             except pexpect.TIMEOUT:
                 pass
-            console = self.console.read_text(errors="replace")
-            dead = DEAD.search(console)
-            if dead or self.process.poll() is not None:
-                raise BootFailed(f"{self.last_words()}\n{dead[0].strip() if dead else 'QEMU has ended'}")
+            console = self.read_console()
             now = len(console), len(self.shell.buffer)
             if now != said:
                 said, since = now, time.monotonic()
@@ -183,6 +186,14 @@ class Guest:
                 if waits:
                     raise BootFailed(f"{self.last_words()}\n{waits[0].strip()}")
                 raise Silent(f"{self.last_words()}\nno word for {silence} s")
+
+    def read_console(self):
+        """What the console has said; raises BootFailed if nothing more will come."""
+        console = self.console.read_text(errors="replace")
+        dead = DEAD.search(console)
+        if dead or self.process.poll() is not None:
+            raise BootFailed(f"{self.last_words()}\n{dead[0].strip() if dead else 'QEMU has ended'}")
+        return console
 
     def last_words(self):
         lines = self.console.read_text(errors="replace").splitlines()
@@ -256,7 +267,7 @@ class Guest:
         """Waits until condition() is true, for as long as it or the console changes."""
         said, since = None, time.monotonic()
         while not (answer := condition()):
-            now = answer, self.console.stat().st_size
+            now = answer, len(self.read_console())
             if now != said:
                 said, since = now, time.monotonic()
             elif time.monotonic() > since + silence:

@@ -34,6 +34,7 @@ FLAVOURS = {
     "dracut-hostonly": "dracut",
     # Others with rules of their own, and those who look for themselves.
     "others": "initramfs-tools udisks2 multipath-tools zfsutils-linux os-prober grub-common parted cloud-init",
+    "arm64": "initramfs-tools",
     "piuparts": "initramfs-tools apt",
     # What autopkgtest itself needs, and what debian/tests/guest depends on.
     "autopkgtest": "initramfs-tools adduser apt python3 iproute2 qemu-utils",
@@ -159,10 +160,32 @@ def digest(*parts):
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:12]
 
 
+def static_qemu():
+    """The directory of qemu-user's programs, which are static from Debian 13 on: they run what is in a chroot."""
+    path = CACHE / "trees" / f"qemu-user-{STABLE}"
+    with made_once(path) as partial:
+        if partial:
+            with making("fetching qemu-user") as follow:
+                run("mmdebstrap", "--mode=root", "--format=directory", "--variant=extract", "--include=qemu-user",
+                    STABLE, partial, follow=follow)
+    return path / "usr/bin"
+
+
+def emulated(flavour):
+    """What runs a command whose programs are of the flavour's architecture."""
+    if flavour != "arm64":
+        return []
+    words = [Path(__file__).with_name("emulated"), static_qemu() / "qemu-aarch64"]
+    if subprocess.run([*words, "true"], check=False).returncode == 77:
+        raise Unavailable("no programs of arm64 can be run here: that takes Linux 6.7")
+    return words
+
+
 def tree(suite, flavour):
     """The tar of a suite with the packages of a flavour."""
     # autopkgtest shares a directory by 9p, which the small kernel does not know.
-    kernel = "linux-image-amd64" if flavour == "autopkgtest" else "linux-image-cloud-amd64"
+    kernel = {"autopkgtest": "linux-image-amd64", "arm64": "linux-image-cloud-arm64"}.get(
+        flavour, "linux-image-cloud-amd64")
     packages = f"{COMMON.format(kernel=kernel)} {FLAVOURS[flavour]}".split()
     options = [
         "--variant=essential", f"--include={','.join(packages)}",
@@ -172,17 +195,25 @@ def tree(suite, flavour):
     # An initramfs is made often here, and read once: speed goes before size.
     options.append("--essential-hook=mkdir -p \"$1\"/etc/initramfs-tools/conf.d"
                    " && echo COMPRESSLEVEL=1 >\"$1\"/etc/initramfs-tools/conf.d/fast")
+    if flavour == "arm64":
+        options += ["--mode=root", "--architectures=arm64"]
     if flavour == "others":
         options.append("--components=main,contrib")
     if suite == "bullseye":
         # Of an archived suite only the suite itself is still whole.
         options.append("--setup-hook=sed -i '/security\\|updates/d' \"$1\"/etc/apt/sources.list")
-    path = CACHE / "trees" / f"{suite}-{flavour}-{digest(*options)}.tar"
+    return fetched(suite, flavour, options)
+
+
+def fetched(suite, name, options):
+    """The tar that mmdebstrap makes of a suite with these options; name says to people what it is."""
+    path = CACHE / "trees" / f"{suite}-{name}-{digest(*options)}.tar"
     with made_once(path) as partial:
         if partial:
             try:
-                with making(f"fetching Debian ({suite}, {flavour})") as follow:
-                    run("mmdebstrap", "--verbose", "--format=tar", *options, suite, partial, follow=follow)
+                with making(f"fetching Debian ({suite}, {name})") as follow:
+                    run(*emulated(name), "mmdebstrap", "--verbose", "--format=tar", *options, suite, partial,
+                        follow=follow)
             except RuntimeError as error:
                 partial.unlink(missing_ok=True)
                 reasons = re.findall("^E: .*", str(error), re.M)
@@ -208,7 +239,8 @@ def seed(suite, flavour, debs=()):
                 for deb in debs:
                     shutil.copy(deb, partial / "tmp")
                 if debs:
-                    chroot(partial, "dpkg", "--install", *(f"/tmp/{deb.name}" for deb in debs), follow=follow)
+                    chroot(partial, "dpkg", "--install", *(f"/tmp/{deb.name}" for deb in debs), follow=follow,
+                           within=emulated(flavour))
                 if not has_package(debs):   # its installation makes the initramfs anew
                     remake_initramfs(partial, flavour)
     return path
@@ -226,9 +258,9 @@ def has_package(debs):
     return any(deb.name.startswith("baseimage-udev_") for deb in debs)
 
 
-def chroot(directory, *command, follow=None):
+def chroot(directory, *command, follow=None, within=()):
     """Runs a command in a tree, with /proc, in a mount namespace of its own."""
-    run("unshare", "--mount", "--pid", "--fork", "--kill-child", f"--root={directory}",
+    run(*within, "unshare", "--mount", "--pid", "--fork", "--kill-child", f"--root={directory}",
         "--mount-proc", *command, follow=follow,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"})
 

@@ -39,6 +39,11 @@ exec setpriv --pdeathsig KILL qemu-system-x86_64 "$@" {more}
 """
 
 
+def pytest_generate_tests(metafunc):
+    """On unstable as the archive would, beside the release that can do it all."""
+    metafunc.parametrize("suite", ["trixie", "sid"] if metafunc.config.getoption("all") else ["trixie"])
+
+
 @pytest.fixture
 def autopkgtest(request, tmp_path):
     """Runs debian/tests/guest; returns the directory of its artifacts and logs."""
@@ -63,8 +68,8 @@ def autopkgtest(request, tmp_path):
     return start
 
 
-def test_autopkgtest__base_image_attached(make_disk, autopkgtest):
-    disk = make_disk("trixie", "autopkgtest")
+def test_autopkgtest__base_image_attached(suite, make_disk, autopkgtest):
+    disk = make_disk(suite, "autopkgtest")
     path, = disk.paths
     output = autopkgtest(disk, "partuuid",
                          f"--qemu-options=-drive if=none,id=base,file={path},format=raw,readonly=on"
@@ -75,14 +80,14 @@ def test_autopkgtest__base_image_attached(make_disk, autopkgtest):
     assert digest in (output / "artifacts/baseimage.sha256").read_text()
 
 
-def test_autopkgtest__base_image_made(make_disk, autopkgtest):
+def test_autopkgtest__base_image_made(suite, make_disk, autopkgtest):
     """None is attached: the test makes one itself."""
-    output = autopkgtest(make_disk("trixie", "autopkgtest"), "partuuid")
+    output = autopkgtest(make_disk(suite, "autopkgtest"), "partuuid")
     assert "guest                PASS" in (output / "summary").read_text()
 
 
-def test_autopkgtest__fails_without_package(make_disk, autopkgtest, tmp_path):
+def test_autopkgtest__fails_without_package(suite, make_disk, autopkgtest, tmp_path):
     control = tmp_path / "source/debian/tests/control"
     control.write_text(control.read_text().replace("Depends: @, iproute2", "Depends: iproute2"))
     with pytest.raises(RuntimeError, match="leak +unit(.|\n)*guest +FAIL non-zero exit status 1"):
-        autopkgtest(make_disk("trixie", "autopkgtest", package=False), "partuuid")
+        autopkgtest(make_disk(suite, "autopkgtest", package=False), "partuuid")

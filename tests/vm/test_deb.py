@@ -3,13 +3,13 @@
 
 import os
 import re
-from pathlib import Path
+import shutil
 
 import pytest
 
+from chroots import Chroot, copy_source, needs_root
 from images import run, seed
 
-SOURCE = Path(__file__).parents[2]
 KIB = 1024
 
 
@@ -55,35 +55,12 @@ def test_deb__reproducible(deb, tmp_path):
 
     No blank in the path: the flags of dpkg-buildflags do not stand one.
     """
-    elsewhere = tmp_path / "a-rather-long-name-of-a-directory" / "source"
-    run("sh", "-c", f". tests/lib.sh; copy_source {elsewhere}", cwd=SOURCE)
+    elsewhere = copy_source(tmp_path / "a-rather-long-name-of-a-directory" / "source")
     run("dpkg-buildpackage", "-us", "-uc", "-b", cwd=elsewhere,
         env=os.environ | {"LC_ALL": "C", "TZ": "Pacific/Kiritimati", "HOME": "/nonexistent",
                           "DEB_BUILD_OPTIONS": "parallel=1 nocheck"})
     for package in deb.parent.glob("*.deb"):
         assert (elsewhere.parent / package.name).read_bytes() == package.read_bytes(), package.name
-
-
-class Chroot:
-    """A tree with an overlay over it: script runs in a mount namespace of its own."""
-
-    def __init__(self, tree, deb, work):
-        self.tree, self.deb, self.work = tree, deb, work
-        for name in ("work", "root"):
-            (work / name).mkdir()
-
-    def run(self, script):
-        """Runs a script with $root, in which to chroot; returns its output."""
-        prepare = (f"set -e; root={self.work}/root\n"
-                   f"mount -t tmpfs none {self.work}/work\nmkdir {self.work}/work/u {self.work}/work/w\n"
-                   f"mount -t overlay -o lowerdir={self.tree},upperdir={self.work}/work/u,"
-                   f"workdir={self.work}/work/w none $root\n"
-                   f"mount -t proc proc $root/proc\ncp {self.deb} $root/tmp/package.deb\n")
-        return run("unshare", "--mount", "--pid", "--fork", "sh", "-c", prepare + script,
-                   env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"})
-
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a chroot")
 
 
 @needs_root
@@ -96,7 +73,11 @@ def test_deb__piuparts_clean(deb, status_deb):
 
 @pytest.fixture
 def chroot_of(deb, tmp_path):
-    return lambda tree: Chroot(tree, deb, tmp_path)
+    def make(tree):
+        chroot = Chroot(tree, tmp_path)
+        shutil.copy(deb, chroot.build / "package.deb")
+        return chroot
+    return make
 
 
 @pytest.fixture
@@ -104,7 +85,7 @@ def plain(chroot_of):
     return chroot_of(seed("bookworm", "plain"))
 
 
-INSTALL = "chroot $root dpkg --install /tmp/package.deb\n"
+INSTALL = "chroot $root dpkg --install /build/package.deb\n"
 HOLDS_RULE = "chroot $root sh -c 'lsinitramfs /boot/initrd.img-*' | grep -c baseimage || :\n"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from images import CACHE, STABLE, Unavailable, digest, made_once, making, run
+from images import CACHE, STABLE, Unavailable, fetched, locked, making, run
 
 SOURCE = Path(__file__).parents[2]
 COMMANDS = ["tests/demo", "tests/run", "tests/bench/run"]
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, as the co
 
 @pytest.fixture
 def place():
-    """A directory that everybody can read, and with room for a system."""
+    """A directory that everybody can read."""
     with tempfile.TemporaryDirectory(prefix="front-door-", dir="/var/tmp") as name:
         directory = Path(name)
         directory.chmod(0o755)
@@ -38,7 +38,7 @@ LACKS = {
     "root": (["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], "run it as root"),
     "namespaces": (["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"],
                    "no namespaces can be made (unshare): a container has to be privileged, a chroot a mount point"),
-    "network": (["unshare", "--net"], "cannot be reached, and Debian has to be fetched"),
+    "network": (["unshare", "--net"], "no network: apt-get update fails, and Debian has to be fetched"),
     "room": (["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o size=8m none "$XDG_CACHE_HOME"; exec "$@"', "sh"],
              "GiB are needed, 0 free; name another place with XDG_CACHE_HOME"),
     "temporary room": (["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o size=8m none "$TMPDIR"; exec "$@"', "sh"],
@@ -86,20 +86,8 @@ def test_tally__no_guest_at_all(cases, status, last, tmp_path):
     assert (result.returncode, result.stdout.splitlines()[-1]) == (status, last)
 
 
-def minimal(suite):
-    """The tar of a newcomer's machine: what is essential, apt, and git."""
-    options = ["--variant=minbase", "--include=ca-certificates,git", "--aptopt=Acquire::Check-Valid-Until \"false\""]
-    path = CACHE / "trees" / f"{suite}-minimal-{digest(*options)}.tar"
-    with made_once(path) as partial:
-        if partial:
-            try:
-                with making(f"fetching Debian ({suite}, minimal)"):
-                    run("mmdebstrap", "--format=tar", *options, suite, partial)
-            except RuntimeError as error:
-                partial.unlink(missing_ok=True)
-                raise Unavailable(f"{suite} cannot be fetched: {error}") from error
-    return path
-
+# A newcomer's machine: what is essential, apt, and git.
+MINIMAL = ["--variant=minbase", "--include=ca-certificates,git", "--aptopt=Acquire::Check-Valid-Until \"false\""]
 
 # Words: the system; the commands to be run in the source.
 IN_SYSTEM = r"""
@@ -125,19 +113,25 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("suite, commands, git", whole if metafunc.config.getoption("all") else [kept])
 
 
-def test_front_door__complete(suite, commands, git, place, source):
+def test_front_door__complete(suite, commands, git, source):
     """On a minimal system, with what the commands install there alone."""
     try:
-        archive = minimal(suite)
+        archive = fetched(suite, "minimal", MINIMAL)
     except Unavailable as reason:
         pytest.skip(str(reason))
-    system = place / "system"
-    system.mkdir()
-    run("tar", "-C", system, "-xf", archive)
-    source.rename(system / "root/source")
-    if git:
-        run("sh", "-ec", "git init -q && git add .", cwd=system / "root/source")
-    for command in commands:
-        with making(f"{command}, on a minimal Debian ({suite})"):
-            print(run("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", IN_SYSTEM, "sh",
-                      system, command))
+    # What a run that was killed has left goes as well.
+    system = CACHE / "minimal" / suite
+    with locked(system):
+        shutil.rmtree(system, ignore_errors=True)
+        system.mkdir()
+        try:
+            run("tar", "-C", system, "-xf", archive)
+            run("cp", "-a", source, system / "root/source")
+            if git:
+                run("sh", "-ec", "git init -q && git add .", cwd=system / "root/source")
+            for command in commands:
+                with making(f"{command}, on a minimal Debian ({suite})"):
+                    print(run("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", IN_SYSTEM, "sh",
+                              system, command))
+        finally:
+            shutil.rmtree(system)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Trees to build and install packages in, and chroots of them.
+
+A tree is what mmdebstrap made of a suite, with what the package is built with
+(debian/control says so); it is made once, like the images of guests.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from architectures import NATIVE
+from images import CACHE, Unavailable, digest, made_once, making, run
+
+SOURCE = Path(__file__).parents[2]
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a chroot")
+
+
+def copy_source(target):
+    """Copies this tree, as tests/lib.sh does it; returns where to."""
+    run("sh", "-c", f". tests/lib.sh; copy_source {target}", cwd=SOURCE)
+    return target
+
+
+# Of each architecture, the name that its cross compiler has.
+TRIPLETS = {
+    "arm64": "aarch64-linux-gnu",
+    "armhf": "arm-linux-gnueabihf",
+    "i386": "i686-linux-gnu",
+    "loong64": "loongarch64-linux-gnu",
+    "ppc64el": "powerpc64le-linux-gnu",
+    "riscv64": "riscv64-linux-gnu",
+    "s390x": "s390x-linux-gnu",
+}
+
+
+def build_tree(suite, architecture=NATIVE, packages=(), profiles="cross,nocheck"):
+    """The directory of a system that can build the package for an architecture."""
+    foreign = architecture != NATIVE
+    # crossbuild-essential there is not for all of them.
+    compiler = [f"g++-{TRIPLETS[architecture]}", f"libc6-dev:{architecture}"] if foreign else ["build-essential"]
+    source = (SOURCE / "debian/control").read_text().split("\n\n")[0]
+    options = [
+        "--mode=root", "--variant=minbase",
+        f"--architectures={NATIVE},{architecture}" if foreign else f"--architectures={NATIVE}",
+        "--include=" + ",".join([*compiler, *packages]),
+        "--aptopt=Acquire::Check-Valid-Until \"false\"", "--aptopt=Acquire::Languages \"none\"",
+        "--dpkgopt=force-unsafe-io",
+        *(f"--dpkgopt=path-exclude=/usr/share/{d}/*" for d in ("doc", "man", "locale", "info")),
+    ]
+    # What is built is to follow apt's own reading of Build-Depends.
+    hook = (f"mkdir -p \"$1/tmp/source/debian\" && cp {SOURCE}/debian/control \"$1/tmp/source/debian\""
+            " && chroot \"$1\" apt-get build-dep --yes --no-install-recommends"
+            f" --host-architecture={architecture} --build-profiles={profiles} /tmp/source"
+            " && rm -r \"$1/tmp/source\"")
+    path = CACHE / "builds" / f"{suite}-{architecture}-{digest(source, hook, *options)}"
+    with made_once(path) as partial:
+        if partial:
+            try:
+                with making(f"fetching what builds the package ({suite}, {architecture})") as follow:
+                    run("mmdebstrap", "--verbose", "--format=directory", *options, f"--customize-hook={hook}",
+                        suite, partial, follow=follow)
+            except RuntimeError as error:
+                raise Unavailable(f"{suite} for {architecture} cannot be fetched: {error}") from error
+    return path
+
+
+class Chroot:
+    """A tree with an overlay over it, thrown away after each run; /build stays.
+
+    work is a directory for it: what is in work/build is in the chroot's /build.
+    """
+
+    def __init__(self, tree, work):
+        self.tree, self.work, self.build = tree, work, work / "build"
+        for name in ("work", "root", "build"):
+            (work / name).mkdir(exist_ok=True)
+
+    def run(self, script):
+        """Runs a script with $root, in which to chroot; returns its output.
+
+        In mount and process namespaces of its own.
+        """
+        prepare = (f"set -e; root={self.work}/root\n"
+                   f"mount -t tmpfs none {self.work}/work\nmkdir {self.work}/work/u {self.work}/work/w\n"
+                   f"mount -t overlay -o lowerdir={self.tree},upperdir={self.work}/work/u,"
+                   f"workdir={self.work}/work/w none $root\n"
+                   "mount -t proc proc $root/proc\n"
+                   f"mkdir -p $root/build; mount --bind {self.build} $root/build\n")
+        return run("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", prepare + script,
+                   env=ENVIRONMENT)
+
+    def inside(self, script):
+        """Runs a script in the chroot."""
+        (self.build / "script").write_text(script)
+        return self.run("chroot $root sh -e /build/script")
+
+
+def build_packages(suite, architecture, work, packages=()):
+    """Builds the packages for an architecture, as anyone cross-builds; returns their directory."""
+    chroot = Chroot(build_tree(suite, architecture, packages), work)
+    copy_source(chroot.build / "source")
+    chroot.inside("cd /build/source\n"
+                  f"dpkg-buildpackage -us -uc -b --host-arch {architecture} --build-profiles=cross,nocheck")
+    return chroot.build

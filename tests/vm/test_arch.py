@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guest that is no PC: arm64 on QEMU's "virt", with the package built for it."""
+
+import pytest
+
+import layouts
+from chroots import build_packages, needs_root
+from conftest import LOGS
+from guest import BootFailed, Guest
+from images import STABLE, Unavailable
+from inert import SERIAL, absent_while_root_was_sought, assert_inert, leaks, status
+
+ARCHITECTURE = "arm64"
+# As the base image comes; without the package each of the controls comes to harm.
+ATTACHED = ["plugged", "before", "after"]
+PORTS = 4
+
+
+def pytest_generate_tests(metafunc):
+    every = metafunc.config.getoption("all")
+    metafunc.parametrize("attached", ATTACHED if every else [])
+
+
+class VirtGuest(Guest):
+    """Its disks are behind ports: a disk can be plugged there alone."""
+
+    PROGRAM, CONSOLE = "qemu-system-aarch64", "ttyAMA0"
+
+    def __init__(self, *words, **options):
+        self.ports = iter(range(PORTS))
+        super().__init__(*words, **options)
+
+    @staticmethod
+    def machine():
+        return ["-accel", "tcg,thread=single", "-cpu", "cortex-a57", "-machine", "virt",
+                *(word for port in range(PORTS) for word in
+                  ("-device", f"pcie-root-port,id=port{port},chassis={port + 1}"))]
+
+    def device(self, node, serial):
+        return super().device(node, serial) | {"bus": f"port{next(self.ports)}"}
+
+
+@pytest.fixture
+def debs(tmp_path):
+    try:
+        built = build_packages(STABLE, ARCHITECTURE, tmp_path)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    return [next(built.glob(f"{name}_*.deb")) for name in ("baseimage-status", "baseimage-udev")]
+
+
+def boot(debs, attached, name):
+    try:
+        disk = layouts.disk(STABLE, ARCHITECTURE, "btrfs", tuple(debs))
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    path, = disk.paths
+    own, base = (path, None, False), (path, SERIAL, True)
+    disks = {"plugged": [own], "before": [base, own], "after": [own, base]}[attached]
+    return path, VirtGuest(f"{ARCHITECTURE}-{attached}-{name}", disk.kernel, disk.initrd,
+                           f"root={disk.roots['partuuid']} ro", disks, LOGS)
+
+
+@needs_root
+def test_arch__inert(attached, debs, seen):
+    with seen(ARCHITECTURE, "guest"):
+        path, guest = boot(debs, attached, "inert")
+        with guest:
+            assert guest.run("dpkg --print-architecture") == f"{ARCHITECTURE}\n"
+            if attached == "plugged":
+                guest.plug(path, SERIAL)
+            else:
+                assert absent_while_root_was_sought(guest)
+            assert_inert(guest)
+            said = status(guest)
+            assert said[0] == 0, said
+
+
+@needs_root
+def test_arch__harm_without_package(attached, debs):
+    path, guest = boot(debs[:1], attached, "control")
+    try:
+        with guest:
+            if attached == "plugged":
+                guest.plug(path, SERIAL)
+            found = leaks(guest)
+    except BootFailed as failure:
+        found = {"boot": [str(failure)]}
+    assert any(found.values())
