@@ -5,7 +5,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from inert import status
+from inert import SERIAL, status
+from layouts import MIB, sparse
 
 SOURCE = Path(__file__).parents[2]
 RULES_D = "/run/udev/rules.d"
@@ -31,7 +32,7 @@ def leaking(guest):
     return [re.sub(r"\\x(..)", lambda byte: chr(int(byte[1], 16)), line) for line in found]
 
 
-def test_status__each_leak(make_disk, boot, plug_base, fault):
+def test_status__each_leak(make_disk, boot, plug_base, fault, tmp_path):
     disk = make_disk(layout="ext4")
     with boot(disk) as guest:
         plug_base(guest, disk)
@@ -64,6 +65,14 @@ def test_status__each_leak(make_disk, boot, plug_base, fault):
             guest.run("exec 9<&-")
             trigger(guest, "vdb")
             assert leaking(guest) == []
+
+        with fault("LVM is on a bare disk"):
+            node = guest.plug(sparse(tmp_path / "bare.raw", 64 * MIB), SERIAL, readonly=False)
+            assert "bare-disk" not in status(guest)[1]
+            guest.run("pvcreate --quiet /dev/vdc && udevadm settle")
+            assert "_VDC_FINDING_0=note:bare-disk:LVM\\x20physical\\x20volume\n" in status(guest)[1]
+            assert leaking(guest) == []
+            guest.unplug(node)
 
         with fault("the service is started again and again, and can not run"):
             assert guest.run("systemctl show -p StartLimitIntervalUSec --value baseimage-status@vdb") == "0\n"
