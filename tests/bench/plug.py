@@ -49,8 +49,8 @@ def main():
 
     table = Table(f"Hot-plug to settled, Debian 12 guest: {clock()}")
     for number in PARTITIONS:
-        table.row(f"base image of {number} partition{'s' * (number > 1)}: package, to no rule",
-                  Ratio(samples[number][PACKAGE], samples[number][NEITHER]))
+        table.at_most(f"base image of {number} partition{'s' * (number > 1)}: package, to no rule",
+                      Ratio(samples[number][PACKAGE], samples[number][NEITHER]), 1)
     for rules, what in ((PACKAGE, "package"), (NEITHER, "no rule")):
         first, middle, last = (median(samples[number][rules]) for number in PARTITIONS)
         steps = [(middle - first) / (PARTITIONS[1] - PARTITIONS[0]), (last - middle) / (PARTITIONS[2] - PARTITIONS[1])]

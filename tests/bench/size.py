@@ -45,6 +45,6 @@ for suite, flavour in (("bookworm", "plain"), ("trixie", "dracut")):
         note(f"left out: {reason}")
         continue
     what = f"initramfs growth, {suite}, {'dracut' if flavour == 'dracut' else 'initramfs-tools'}"
-    row(table, f"{what}, as cpio", uncompressed(pair[1]) - uncompressed(pair[0]), 32)
-    row(table, f"{what}, compressed", pair[1].stat().st_size - pair[0].stat().st_size, 32)
+    row(table, f"{what}, as cpio", uncompressed(pair[1]) - uncompressed(pair[0]), 12)
+    row(table, f"{what}, compressed", pair[1].stat().st_size - pair[0].stat().st_size, 12)
 table.end()

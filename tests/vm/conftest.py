@@ -21,7 +21,13 @@ def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="the whole matrix, not a pairwise selection")
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "suites(name...): the releases that it is run on; with --all, every one")
+
+
 def pytest_generate_tests(metafunc):
+    if marker := metafunc.definition.get_closest_marker("suites"):
+        metafunc.parametrize("suite", cases.SUITES if metafunc.config.getoption("all") else marker.args)
     if "case" in metafunc.fixturenames:
         chosen = cases.ALL if metafunc.config.getoption("all") else cases.CHOSEN
         # Cases of one image beside each other, so that it is still there.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from guest import BootFailed, Guest
 from images import CACHE, STABLE
-from inert import SERIAL, base_disks, leaks, root_disks, status
+from inert import SERIAL, base_disks, leaks, root_disks, seen, status
 from layouts import FS_UUID, PART_UUID, disk
 
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
@@ -82,6 +82,8 @@ class Side(threading.Thread):
         self.row("kernel", kernel, kernel[0] if kernel else "no complaint")
         self.row("in /dev", False, guest.run("cd /dev; ls -d baseimage* 2>/dev/null || echo no baseimage")
                  .strip().replace("\n", ", "))
+        met = seen(guest)
+        self.row("found by those who look\nfor themselves", met, ", ".join(met) or "nobody")
         _, said = status(guest)
         state = re.search("^BASEIMAGE_STATE=(.*)$", said, re.M)[1]
         self.row("baseimage-status says", state != "inert", state)

@@ -31,7 +31,6 @@ FLAVOURS = {
     "crypt": "initramfs-tools cryptsetup-initramfs",
     "dracut": "dracut",
     "dracut-crypt": "dracut cryptsetup systemd-cryptsetup",
-    "dracut-hostonly": "dracut",
     # Others with rules of their own, and those who look for themselves.
     "others": "initramfs-tools udisks2 multipath-tools zfsutils-linux os-prober grub-common parted cloud-init",
     "arm64": "initramfs-tools",
@@ -183,6 +182,7 @@ def emulated(flavour):
 
 def tree(suite, flavour):
     """The tar of a suite with the packages of a flavour."""
+    flavour = flavour.removesuffix("-hostonly")     # made of the same packages
     # autopkgtest shares a directory by 9p, which the small kernel does not know.
     kernel = {"autopkgtest": "linux-image-amd64", "arm64": "linux-image-cloud-arm64"}.get(
         flavour, "linux-image-cloud-amd64")

@@ -34,10 +34,8 @@ AGAIN = {
 }
 
 
-@pytest.mark.parametrize("suite", ["bookworm", "bullseye", "trixie", "sid"])
-def test_base_image__read_again(suite, make_disk, boot, plug_base, request):
-    if suite not in ("bookworm", "sid") and not request.config.getoption("all"):
-        pytest.skip("only with --all")
+@pytest.mark.suites("bookworm", "sid")
+def test_base_image__read_again(suite, make_disk, boot, plug_base):
     disk = make_disk(suite, "others" if suite == "bookworm" else "plain", "beside")
     with boot(disk) as guest:
         node, = plug_base(guest, disk, readonly=False)
@@ -79,11 +77,9 @@ def test_partition__open(make_disk, boot, plug_base):
         assert_inert(guest)
 
 
-@pytest.mark.parametrize("suite", ["bookworm", "bullseye", "trixie", "sid"])
-def test_partitions__kept(suite, make_disk, boot, plug_base, request):
+@pytest.mark.suites("bookworm")
+def test_partitions__kept(suite, make_disk, boot, plug_base):
     """baseimage_udev=partitions: as inert to all who ask udev."""
-    if suite != "bookworm" and not request.config.getoption("all"):
-        pytest.skip("only with --all")
     disk = make_disk(suite, layout="beside")
     with boot(disk, "around", append="baseimage_udev=partitions") as guest:
         assert_inert(guest, partitions=True)
