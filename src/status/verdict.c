@@ -50,8 +50,9 @@ static const struct {
                              "update-initramfs -u, or with dracut: dracut --force; make a UKI anew" },
         /* LVM's filter ends it, and that LVM alone can read: hence no leak. */
         [KIND_BARE_DISK] = { SEVERITY_NOTE, "bare-disk",
-                             "LVM reads every disk by itself, and changes no volume group that is there "
-                             "twice: have it filter this disk, see baseimage-udev(7)" },
+                             "if LVM is on it (root can see): LVM reads every disk by itself, and changes "
+                             "no volume group that is there twice; have it filter this disk, see "
+                             "baseimage-udev(7)" },
         [KIND_ACCESS] = { SEVERITY_NOTE, "access",
                           "attach it read-only, so that nothing in the guest can change the image" },
         [KIND_OPT_OUT] = { SEVERITY_NOTE, "opt-out",
