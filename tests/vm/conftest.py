@@ -23,6 +23,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "suites(name...): the releases that it is run on; with --all, every one")
+    config.addinivalue_line("markers", "all_only: run with --all")
 
 
 def pytest_generate_tests(metafunc):
@@ -37,7 +38,13 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("control", cases.CONTROLS if every else cases.ONE_CONTROL_EACH, ids="-".join)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("all"):
+        items[:] = [item for item in items if not item.get_closest_marker("all_only")]
+    put_longest_first(items)
+
+
+def put_longest_first(items):
     """The longest first, or one worker would be at it when the others are done."""
     items.sort(key=lambda item: item.path.stem not in ("test_front_door", "test_package", "test_autopkgtest"))
 

@@ -16,9 +16,7 @@ ATTACHED = ["plugged", "before", "after"]
 PORTS = 4
 
 
-def pytest_generate_tests(metafunc):
-    every = metafunc.config.getoption("all")
-    metafunc.parametrize("attached", ATTACHED if every else [])
+pytestmark = [pytest.mark.all_only, pytest.mark.parametrize("attached", ATTACHED)]
 
 
 class VirtGuest(Guest):

@@ -19,8 +19,7 @@ SUPPRESSED = {
 USER = "setpriv --reuid=65534 --regid=65534 --clear-groups"
 
 
-def pytest_generate_tests(metafunc):
-    metafunc.parametrize("suite", SUPPRESSED if metafunc.config.getoption("all") else [])
+pytestmark = [pytest.mark.all_only, pytest.mark.parametrize("suite", SUPPRESSED)]
 
 
 @pytest.fixture
