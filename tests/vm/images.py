@@ -123,7 +123,7 @@ def making(what):
     """Tells that this is being made, and how long it took; yields what takes the lines in between."""
     started = time.monotonic()
     tell(what)
-    yield lambda line: tell(what, line.strip())
+    yield lambda line: line.isspace() or tell(what, line.strip())
     tell(f"{what}: {time.monotonic() - started:.0f} s")
 
 
