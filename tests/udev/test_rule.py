@@ -59,7 +59,7 @@ for record in "$root"/run/udev/data/*; do
 	[ ! -e "$record" ] || sed '/^I:/d; /^E:.*=$/d' "$record"
 done
 # From version 257 on nothing is recorded, and no program run; all is printed.
-[ -e "$record" ] || sed -n '/USEC_INITIALIZED/d; s|^  \(/dev/[^ ]*\)$|link \1|p; s/^  \([A-Z].*=.\)/E:\1/p' "$root/run/out"
+[ -e "$record" ] || sed -n '/USEC_INITIALIZED/d; s|^  \(/dev/[^ ]*\)$|link \1|p; s/^  \([A-Za-z].*=.\)/E:\1/p' "$root/run/out"
 find "$root/dev" -type l -printf 'link /dev/%P %l\n' | sort
 # What RUN would have run; before version 257 "run: '...'".
 cat "$root/run/out" "$root/run/err" | sed -n "s/^run: '\(.*\)'$/run \1/p; s/^  RUN{program} : /run /p"
@@ -253,6 +253,8 @@ def test_virtio__once(virtio):
 
 def test_base_image__emptied(udev):
     """What another rule had found inside, the helper takes away."""
+    if int(subprocess.run(["udevadm", "--version"], check=True, capture_output=True, text=True).stdout.split()[0]) >= 257:
+        pytest.skip("from version 257 on, udevadm test runs no program, and so no helper")
     udev.rule("50-inside.rules", 'KERNEL=="vd*", ENV{ID_FS_UUID}="1", ENV{ID_FS_TYPE}="ext4"\n')
     assert not [line for line in udev.record() if line.startswith("E:ID_FS_")]
 
@@ -281,7 +283,7 @@ def test_base_image__without_helper(udev, fault):
     # Of what a broken helper says, what is no assignment does not get through.
     record = udev.record()
     assert PROMISED <= {line[2:] for line in record}
-    assert {line for line in expected if not re.match("E:DEVLINKS|[GQ]:", line)} <= set(record)
+    assert {line for line in expected if not re.match("E:(DEVLINKS|(CURRENT_)?TAGS)=|[GQ]:", line)} <= set(record)
 
 
 def test_base_image__opted_out(udev):
