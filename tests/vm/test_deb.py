@@ -134,3 +134,32 @@ def test_chroot__helper_runs(suite, chroot_of):
     chroot = chroot_of(seed(suite, "plain"))
     output = chroot.run(INSTALL + "chroot $root env ID_SERIAL=BASEIMAGE /usr/lib/udev/baseimage_id")
     assert output.endswith('ID_FS_UUID=""\nID_FS_TYPE=""\nSYSTEMD_READY=0\nSYSTEMD_IGNORE=1\n')
+
+
+RULES = "usr/lib/udev/rules.d/59-baseimage.rules"
+# What an initramfs of each has of the rule.
+LOOK = {
+    "plain": "mkdir /tmp/d; DESTDIR=/tmp/d verbose=n sh /usr/share/initramfs-tools/hooks/baseimage-udev\n"
+             f"cat /tmp/d/{RULES}\n",
+    "dracut": "dracut --quiet --force --no-hostonly --no-kernel --modules baseimage-udev /tmp/i\n"
+              f"lsinitrd --file {RULES} /tmp/i\n",
+    "dracut-hostonly": "dracut --quiet --force --hostonly --no-kernel --modules baseimage-udev /tmp/i\n"
+                       f"lsinitrd --file {RULES} /tmp/i\n",
+}
+ADMINISTRATOR = {
+    "mask": ("ln -s /dev/null /etc/udev/rules.d/59-baseimage.rules", False),
+    "own": ("echo 'ENV{OWN}=\"1\"' >/etc/udev/rules.d/59-baseimage.rules", False),
+    "none": (":", True),
+}
+
+
+@needs_root
+@pytest.mark.parametrize("kind", ADMINISTRATOR)
+@pytest.mark.parametrize("flavour", LOOK)
+def test_initramfs__administrators_rule(flavour, kind, deb, tmp_path):
+    """What is in /etc goes before what the package brings, in the initramfs as in udev."""
+    command, ours = ADMINISTRATOR[kind]
+    tree = seed("trixie", flavour.removesuffix("-hostonly"), (deb,))
+    output = Chroot(tree, tmp_path).inside(f"{command}\n{LOOK[flavour]}")
+    assert ("baseimage_found" in output) == ours, output
+    assert ('ENV{OWN}="1"' in output) == (kind == "own"), output
