@@ -57,7 +57,8 @@ def readers(guest, found, scan):
         if rows:
             unit = units.get(pid)
             sums[f"`{comm}`" + (f" of {unit}" if unit else "")] += sum(length for _, length in rows)
-    return sums
+    # A flush has no sectors.
+    return +sums
 
 
 def plugged(guest, path, udevd=True):
