@@ -33,11 +33,13 @@ SCANNERS = {
     "sfdisk": ("sfdisk", "sfdisk -l >/dev/null"),
     "parted": ("parted", "parted -ls >/dev/null && parted -ls >/dev/null; udevadm settle --timeout=600"),
     "os-prober": ("os-prober", "os-prober"),
-    "grub-mkconfig": ("grub-mkconfig", "GRUB_DISABLE_OS_PROBER=false grub-mkconfig"),
-    # It logs the names of what it found by label and type.
+    "grub-mkconfig": ("grub-mkconfig", "mkdir -p /boot/grub; echo GRUB_DISABLE_OS_PROBER=false >/etc/default/grub;"
+                                       " grub-mkconfig"),
+    # It logs the labels of all file systems that it found.
     "ds-identify": ("/usr/lib/cloud-init/ds-identify",
-                    "rm -rf /run/cloud-init; DEBUG_LEVEL=2 /usr/lib/cloud-init/ds-identify --force;"
-                    " cat /run/cloud-init/ds-identify.log"),
+                    "rm -rf /run/cloud-init; /usr/lib/cloud-init/ds-identify --force >/dev/null 2>&1;"
+                    " sed -n 's/^FS_LABELS=//p' /run/cloud-init/ds-identify.log | tr , '\\n' | sort | uniq -d"
+                    " | sed 's/^/duplicate /'"),
     "udisksctl status": ("udisksctl", "udisksctl status"),
     # The last, as it takes the guest's own file system of that UUID away.
     "findfs": ("findfs", f"own=$(findfs UUID={SPARE_UUID}) || exit 0; wipefs -qa $own && udevadm settle --timeout=600;"
