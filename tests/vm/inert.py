@@ -42,7 +42,8 @@ SCANNERS = {
                     " | sed 's/^/duplicate /'"),
     "udisksctl status": ("udisksctl", "udisksctl status"),
     # The last, as it takes the guest's own file system of that UUID away.
-    "findfs": ("findfs", f"own=$(findfs UUID={SPARE_UUID}) || exit 0; wipefs -qa $own && udevadm settle --timeout=600;"
+    "findfs": ("findfs", f"own=$(findfs UUID={SPARE_UUID}) || exit 0; wipefs -qa $own;"
+                         f" udevadm trigger --action=change --name-match=$own; udevadm settle --timeout=600;"
                          f" ! findfs UUID={SPARE_UUID} && ! mount UUID={SPARE_UUID} /mnt"),
 }
 
