@@ -131,7 +131,7 @@ def boot(request, record_property):
             for path, number, readonly in base:
                 guest.plug(path, number, readonly, settle=False)
             # For whoever looks again and again.
-            time.sleep(10)
+            time.sleep(5)
             for path, number, readonly in own:
                 guest.plug(path, number, readonly, settle=False)
 

@@ -185,16 +185,20 @@ def seen(guest):
 
 
 def absent_while_root_was_sought(guest):
-    """Whether there was no base image when an initramfs of initramfs-tools had found root."""
-    either = "|".join(base_disks(guest))
-    return not re.search(rf"\b({either})", guest.run("cat /run/initramfs.partitions"))
+    """Whether there was no base image when an initramfs of initramfs-tools had found root.
+
+    By their number: a name that the base image left there can be another's.
+    """
+    then = re.findall(r" (vd[a-z]+)$", guest.run("cat /run/initramfs.partitions"), re.M)
+    return len(then) == len(guest.block_devices().split()) - len(base_disks(guest))
 
 
 def rebound(guest):
     """Whether the base image's driver let go of each and took it back since the
     kernel started: once is to have it, twice is to have it back."""
     probed = guest.run("dmesg | grep -E 'virtio_blk virtio[0-9]+: \\[vd[a-z]+\\]' || :")
-    return all(len(re.findall(rf"\[{name}\]", probed)) == 2 for name in base_disks(guest))
+    virtio = [guest.run(f"basename $(readlink -f /sys/block/{name}/device)").strip() for name in base_disks(guest)]
+    return all(len(re.findall(rf"\b{name}: \[", probed)) == 2 for name in virtio)
 
 
 def properties(guest, name):
