@@ -40,7 +40,7 @@ SCANNERS = {
                     "rm -rf /run/cloud-init; /usr/lib/cloud-init/ds-identify --force >/dev/null 2>&1;"
                     " sed -n 's/^FS_LABELS=//p' /run/cloud-init/ds-identify.log | tr , '\\n' | sort | uniq -d"
                     " | sed 's/^/duplicate /'"),
-    "udisksctl status": ("udisksctl", "udisksctl status"),
+    "udisksctl": ("udisksctl", "udisksctl status && udisksctl dump"),
     # The last, as it takes the guest's own file system of that UUID away.
     "findfs": ("findfs", f"own=$(findfs UUID={SPARE_UUID}) || exit 0; wipefs -qa $own;"
                          f" udevadm trigger --action=change --name-match=$own; udevadm settle --timeout=600;"
