@@ -4,7 +4,7 @@
 from itertools import combinations, product
 from typing import NamedTuple
 
-from images import CRYPT_NAME, CRYPT_UUID
+from images import CRYPT_NAME, CRYPT_UUID, PATIENT
 from layouts import ROOTS, SWAP_UUID
 
 SUITES = ["bookworm", "bullseye", "trixie", "sid"]
@@ -91,9 +91,8 @@ def append(case):
     words = []
     if case.layout == "beside":
         words.append(f"resume=UUID={SWAP_UUID}")
-    if case.attached == "awaited" and case.flavour == "plain":
-        # The initramfs sleeps for as long before it begins to wait.
-        words.append("rootdelay=45")
+    if case.attached == "awaited":
+        words.append(PATIENT)
     if case.generator in ("dracut", "hostonly"):
         # A guest that does not find its root is to end, not to wait for a person.
         words += ["rd.shell=0", "rd.emergency=reboot", "rd.retry=600" if case.attached == "awaited" else "rd.retry=60"]

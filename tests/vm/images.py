@@ -273,10 +273,19 @@ hostonly_default_device="no"
 add_drivers+=" virtio_pci virtio_blk virtio_console btrfs ext4 "
 add_dracutmodules+=" btrfs lvm "
 """
-# In an initramfs of initramfs-tools: which disks there are when root is found.
+# In an initramfs of initramfs-tools: which disks there are when root is mounted.
 LOOK = """\
 #!/bin/sh
 [ "$1" = prereqs ] || cat /proc/partitions >/run/initramfs.partitions
+"""
+# With PATIENT on the kernel command line it waits for root for longer; rootdelay=
+# would be slept for before.
+PATIENT = "test.patient"
+PATIENCE = f"""\
+#!/bin/sh
+[ "$1" != prereqs ] || exit 0
+read -r cmdline </proc/cmdline
+case "$cmdline" in *{PATIENT}*) echo ROOTDELAY=600 >>/conf/param.conf ;; esac
 """
 # boot=scan: a boot script that knows nothing of udev.
 SCAN = """\
@@ -312,7 +321,8 @@ def write_script(path, text):
 def configure(directory, flavour):
     if not flavour.startswith("dracut"):
         scripts = directory / "etc/initramfs-tools/scripts"
-        write_script(scripts / "local-premount/look", LOOK)
+        write_script(scripts / "local-bottom/look", LOOK)
+        write_script(scripts / "init-premount/patience", PATIENCE)
         write_script(scripts / "scan", SCAN)
     write_script(directory / PLAIN_INIT[1:], PLAIN_INIT_SCRIPT)
     if flavour == "others":

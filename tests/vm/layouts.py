@@ -191,7 +191,7 @@ def spare_part(work):
     """Another partition, for partitioned(), that nothing in the guest uses."""
     spare = sparse(Path(work) / "spare", 8 * MIB)
     run("mkfs.ext4", "-q", "-U", SPARE_UUID, spare)
-    return spare, 8 * MIB, "spare", None
+    return spare, 8 * MIB, "spare", SPARE_UUID
 
 
 def lvm_uuid(name):
