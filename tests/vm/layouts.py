@@ -332,13 +332,14 @@ def on_luks(seed_directory, target):
         command = ["qemu-img", "convert", "-f", "raw", payload, "-O", "luks",
                    "--object", f"secret,id=key,data={CRYPT_KEY}",
                    "-o", "key-secret=key,iter-time=10,cipher-alg=aes-256", luks]
-        try:
-            run(*command)
-        except RuntimeError as error:
-            # It times itself; on a busy machine its thread's time may stand still.
-            if "accurate CPU usage" not in str(error):
-                raise
-            run(*command)
+        for attempt in range(20):
+            try:
+                run(*command)
+                break
+            except RuntimeError as error:
+                # It times itself; on a busy machine its thread's time may stand still.
+                if "accurate CPU usage" not in str(error) or attempt == 19:
+                    raise
         run("cryptsetup", "luksUUID", "--batch-mode", "--uuid", CRYPT_UUID, luks)
         partitioned(target / "0.raw", root_part(luks), spare_part(work))
 
