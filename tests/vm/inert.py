@@ -53,6 +53,12 @@ def base_disks(guest):
     return guest.run(f"grep -lx '{SERIAL} *' /sys/block/vd*/serial | cut -d/ -f4", check=False).split()
 
 
+def unplug_base(guest):
+    """Takes away each base image, however it came."""
+    for node in [node for node, serial in guest.nodes.items() if serial == SERIAL]:
+        guest.unplug(node)
+
+
 def devices(guest, disks):
     """The names of the disks and of their partitions."""
     paths = guest.run("ls -d /sys/block/vd* /sys/block/vd*/vd* 2>/dev/null || :").split()

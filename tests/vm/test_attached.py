@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from images import PLAIN_INIT
-from inert import SCANNERS, SERIAL, assert_inert, base_disks, leaks, seen
+from inert import SCANNERS, assert_inert, base_disks, leaks, seen, unplug_base
 
 MANUAL = Path(__file__).parents[2] / "man/baseimage-udev.7.in"
 
@@ -90,8 +90,7 @@ def test_partitions__kept(suite, make_disk, boot, plug_base):
     disk = make_disk(suite, layout="beside")
     with boot(disk, "around", append="baseimage_udev=partitions") as guest:
         assert_inert(guest, partitions=True)
-        for node in [node for node, serial in guest.nodes.items() if serial == SERIAL]:
-            guest.unplug(node)
+        unplug_base(guest)
         plug_base(guest, disk)
         assert len(guest.run("ls -d /dev/baseimage-part*").split()) == 64
         assert_inert(guest, partitions=True)

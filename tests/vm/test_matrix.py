@@ -6,8 +6,8 @@ import re
 import cases
 import layouts
 from guest import BootFailed
-from inert import (SERIAL, absent_while_root_was_sought, assert_inert, base_disks, devices, leaks, rebound, seen,
-                   status)
+from inert import (absent_while_root_was_sought, assert_inert, base_disks, devices, leaks, rebound, seen, status,
+                   unplug_base)
 
 # Where the file system is on the bare disk and not in a partition, there is
 # nothing to take away from those who look for themselves.
@@ -17,8 +17,7 @@ REMAINS_BULLSEYE = REMAINS | {"btrfs device scan", "btrfs filesystem show"}
 
 
 def replugged(guest, disk, plug_base):
-    for node in [node for node, serial in guest.nodes.items() if serial == SERIAL]:
-        guest.unplug(node)
+    unplug_base(guest)
     assert guest.run("ls -d /dev/baseimage* /dev/disk/by-id/*BASEIMAGE* 2>/dev/null || :") == ""
     plug_base(guest, disk)
     assert_inert(guest)
