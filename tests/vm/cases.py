@@ -9,8 +9,8 @@ from layouts import ROOTS, SWAP_UUID
 
 SUITES = ["bookworm", "bullseye", "trixie", "sid"]
 GENERATORS = ["initramfs-tools", "busybox", "dracut", "hostonly"]
-# A PV on the bare disk is another matter: test_attached.py.
-LAYOUTS = [layout for layout in ROOTS if layout != "lvm-disk"]
+# Others have tests of their own: test_attached.py, test_loaders.py.
+LAYOUTS = [layout for layout in ROOTS if layout not in ("lvm-disk", "discoverable")]
 # When and where the base image comes: at boot before the guest's own disk, after
 # it, or one of each; while the initramfs waits for root; in the running guest.
 # The guest boots from what root= names.

@@ -59,10 +59,10 @@ class Guest:
 
     meanwhile: called with the guest as soon as QEMU runs, before there is a shell.
 
-    disks: (path, serial, options) of each virtio disk in order; a serial of
-    None is a disk that has none.  Disks are written to a throw-away overlay
-    unless they are read-only.  The console goes to a file below logs, and with
-    show to standard output as well.
+    disks: (path, serial, whether read-only, properties of the device if any) of
+    each virtio disk in order; a serial of None is a disk that has none.  Disks
+    are written to a throw-away overlay unless they are read-only.  The console
+    goes to a file below logs, and with show to standard output as well.
     """
 
     PROGRAM, CONSOLE = "qemu-system-x86_64", "ttyS0"
@@ -81,19 +81,23 @@ class Guest:
             "setpriv", "--pdeathsig", "KILL",
             self.PROGRAM, *self.machine(), "-smp", "2", "-m", "1024",
             "-nodefaults", "-display", "none", "-no-reboot",
-            "-kernel", str(kernel), "-initrd", str(initrd),
-            "-append", f"console={self.CONSOLE} panic=5 {QUICK} {append}",
+            *self.start(kernel, initrd, f"console={self.CONSOLE} panic=5 {QUICK} {append}"),
             "-serial", f"file:{self.console}",
             "-chardev", f"socket,id=shell,path={self.directory}/shell,server=on,wait=off",
             "-device", "virtio-serial-pci",
             "-device", f"virtserialport,chardev=shell,name={SHELL_PORT}",
             "-qmp", f"unix:{self.directory}/qmp,server=on,wait=off",
         ]
-        for path, serial, readonly in disks:
+        for path, serial, readonly, *more in disks:
             node = f"disk{next(self.numbers)}"
             self.nodes[node] = serial
             self.command += ["-blockdev", json.dumps(self.blockdev(node, path, readonly)),
-                             "-device", json.dumps(self.device(node, serial))]
+                             "-device", json.dumps(self.device(node, serial) | (more[0] if more else {}))]
+
+    @staticmethod
+    def start(kernel, initrd, cmdline):
+        """The words that say what starts."""
+        return ["-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline]
 
     @staticmethod
     def machine():
@@ -231,6 +235,13 @@ class Guest:
             self.wait_until(lambda: self.block_devices() != before)
             self.settle()
         return node
+
+    def save(self, target):
+        """Writes the first disk, with what the guest wrote to it, to a file; ends the guest's run."""
+        self.run("sync")
+        self.monitor("stop")
+        subprocess.run(["qemu-img", "convert", "--force-share", "-O", "raw", str(self.directory / "disk0.qcow2"),
+                        str(target)], check=True)
 
     def unplug(self, node, settle=True):
         before = self.block_devices()

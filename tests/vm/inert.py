@@ -190,6 +190,13 @@ def seen(guest):
     return found
 
 
+def harm(found):
+    """What of leaks() is more than our marks amiss: the wrong root, no boot, the
+    kernel's word, or somebody who finds the twin."""
+    return {aspect: lines for aspect, lines in found.items()
+            if lines and aspect.startswith(("root", "boot", "kernel", "seen"))}
+
+
 def absent_while_root_was_sought(guest):
     """Whether there was no base image when an initramfs of initramfs-tools had found root.
 

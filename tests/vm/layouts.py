@@ -43,6 +43,14 @@ NEW = {
     "xfs": ([], {f"{name}=0": [option, f"{name}=0"] for name, option in [
         ("bigtime", "-m"), ("inobtcount", "-m"), ("nrext64", "-i"), ("exchange", "-i"), ("parent", "-n")]}),
 }
+# GPT types, by which systemd, GRUB and the firmware find partitions
+# (uapi-group.org/specifications/specs/discoverable_partitions_specification).
+TYPES = {
+    "root": "4f68bce3-e8cd-4db1-96e7-fbcaf984b709",
+    "esp": "c12a7328-f81f-11d2-ba4b-00a0c93ec93b",
+    "swap": "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f",
+    "bios": "21686148-6449-6e6f-744e-656564454649",
+}
 # Names that are awkward in a link, a property or a unit.
 AWKWARD = ["a blank", "sla/sh", "Größe ☃", "per%cent", "quo\"te", "back\\slash", "a\nE:FORGED=1"]
 
@@ -119,9 +127,12 @@ def write_fstab(directory, filesystem, *more):
     (directory / "etc/fstab").write_text("".join(f"{line}\n" for line in lines))
 
 
-def make_fs(directory, work, filesystem, *fstab):
-    """A file with the seed on a file system."""
-    write_fstab(directory, filesystem, *fstab)
+def make_fs(directory, work, filesystem, *more, fstab=True):
+    """A file with the seed on a file system; more: lines of its fstab."""
+    if fstab:
+        write_fstab(directory, filesystem, *more)
+    else:
+        (directory / "etc/fstab").unlink(missing_ok=True)
     path = sparse(Path(work) / "fs", FS_SIZE)
     if filesystem == "btrfs":
         mkfs("btrfs", "--rootdir", directory, path)
@@ -161,14 +172,14 @@ def xfs_files(path, name=""):
 
 
 def partitioned(path, *parts):
-    """A GPT disk of (payload, size in bytes, name, UUID or None) partitions."""
+    """A GPT disk of (payload, size in bytes, name, UUID or None) partitions; one whose name is of TYPES has that type."""
     total = sum(size for _, size, _, _ in parts)
     sparse(path, total + 4 * MIB)
     script, offset = ["label: gpt", f"label-id: {TABLE_UUID}"], MIB
     for _, size, name, guid in parts:
         escaped = re.sub(r'[\\"\n]', lambda match: f"\\x{ord(match[0]):02x}", name)
         script.append(f"start={offset // SECTOR}, size={size // SECTOR}, name=\"{escaped}\""
-                      + (f", uuid={guid}" if guid else ""))
+                      + (f", uuid={guid}" if guid else "") + (f", type={TYPES[name]}" if name in TYPES else ""))
         offset += size
     table = Path(f"{path}.sfdisk")
     table.write_text("\n".join(script) + "\n")
@@ -367,6 +378,19 @@ def beside_root(seed_directory, target):
         partitioned(target / "0.raw", *parts)
 
 
+def discoverable(seed_directory, target):
+    """All that a system is booted by, each of its type, and no fstab."""
+    with tempfile.TemporaryDirectory(dir=target) as name:
+        work = Path(name)
+        root = make_fs(seed_directory, work, "ext4", fstab=False)
+        esp = sparse(work / "esp", 160 * MIB)
+        run("mkfs.vfat", "-F", "32", "-n", "ESP", esp)
+        swap = sparse(work / "swap", 8 * MIB)
+        run("mkswap", "-q", "-U", SWAP_UUID, swap)
+        partitioned(target / "0.raw", (None, MIB, "bios", None), (esp, 160 * MIB, "esp", None),
+                    (root, os.path.getsize(root), "root", PART_UUID), (swap, 8 * MIB, "swap", None))
+
+
 BY_FS = {"uuid": f"UUID={FS_UUID}", "label": f"LABEL={FS_LABEL}"}
 BY_PART = {"partuuid": f"PARTUUID={PART_UUID}", "partlabel": f"PARTLABEL={PART_LABEL}"}
 
@@ -382,6 +406,7 @@ ROOTS = {
     "md": (on_md, BY_FS),
     "luks": (on_luks, {"mapper": f"/dev/mapper/{CRYPT_NAME}", "uuid": BY_FS["uuid"]}),
     "beside": (beside_root, {"uuid": BY_FS["uuid"]}),
+    "discoverable": (discoverable, {"uuid": BY_FS["uuid"]}),
 }
 # Those without a partition.
 BARE = {"btrfs-disk", "btrfs-two-disks", "lvm-disk"}

@@ -6,7 +6,7 @@ import re
 import cases
 import layouts
 from guest import BootFailed
-from inert import (absent_while_root_was_sought, assert_inert, base_disks, devices, leaks, rebound, seen, status,
+from inert import (absent_while_root_was_sought, assert_inert, base_disks, devices, harm, leaks, rebound, seen, status,
                    unplug_base)
 
 # Where the file system is on the bare disk and not in a partition, there is
@@ -68,10 +68,7 @@ def test_base_image__harm_without_package(control, make_disk, boot, plug_base, r
     except BootFailed as failure:
         assert attached != "plugged", "a guest without base image must boot"
         found = {"boot": [str(failure)]}
-    # Not merely our marks amiss: the wrong root, no boot, the kernel's word, or
-    # somebody who finds the twin.
-    assert [lines for aspect, lines in found.items()
-            if lines and aspect.startswith(("root", "boot", "kernel", "seen"))], found
+    assert harm(found), found
     for aspect, lines in found.items():
         for line in lines:
             print(f"{aspect}: {line}")
