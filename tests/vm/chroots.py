@@ -44,27 +44,32 @@ def build_tree(suite, architecture=NATIVE, packages=(), profiles="cross,nocheck"
     compiler = [f"g++-{TRIPLETS[architecture]}", f"libc6-dev:{architecture}"] if foreign else ["build-essential"]
     source = (SOURCE / "debian/control").read_text().split("\n\n")[0]
     options = [
-        "--mode=root", "--variant=minbase",
         f"--architectures={NATIVE},{architecture}" if foreign else f"--architectures={NATIVE}",
         "--include=" + ",".join([*compiler, *packages]),
-        "--aptopt=Acquire::Check-Valid-Until \"false\"", "--aptopt=Acquire::Languages \"none\"",
-        "--dpkgopt=force-unsafe-io",
-        *(f"--dpkgopt=path-exclude=/usr/share/{d}/*" for d in ("doc", "man", "locale", "info")),
     ]
     # What is built is to follow apt's own reading of Build-Depends.
     hook = (f"mkdir -p \"$1/tmp/source/debian\" && cp {SOURCE}/debian/control \"$1/tmp/source/debian\""
             " && chroot \"$1\" apt-get build-dep --yes --no-install-recommends"
             f" --host-architecture={architecture} --build-profiles={profiles} /tmp/source"
             " && rm -r \"$1/tmp/source\"")
-    path = CACHE / "builds" / f"{suite}-{architecture}-{digest(source, hook, *options)}"
+    return chroot_tree(f"{suite}-{architecture}", f"what builds the package ({suite}, {architecture})", suite,
+                       *options, f"--customize-hook={hook}", key=source)
+
+
+def chroot_tree(name, what, suite, *options, key=""):
+    """The directory of a minimal system, made with these options of mmdebstrap; key: what else it depends on."""
+    options = [
+        "--mode=root", "--variant=minbase", "--aptopt=Acquire::Check-Valid-Until \"false\"",
+        "--aptopt=Acquire::Languages \"none\"", "--dpkgopt=force-unsafe-io",
+        *(f"--dpkgopt=path-exclude=/usr/share/{d}/*" for d in ("doc", "man", "locale", "info")), *options]
+    path = CACHE / "builds" / f"{name}-{digest(key, *options)}"
     with made_once(path) as partial:
         if partial:
             try:
-                with making(f"fetching what builds the package ({suite}, {architecture})") as follow:
-                    run("mmdebstrap", "--verbose", "--format=directory", *options, f"--customize-hook={hook}",
-                        suite, partial, follow=follow)
+                with making(f"fetching {what}") as follow:
+                    run("mmdebstrap", "--verbose", "--format=directory", *options, suite, partial, follow=follow)
             except RuntimeError as error:
-                raise Unavailable(f"{suite} for {architecture} cannot be fetched: {error}") from error
+                raise Unavailable(f"{what} cannot be fetched: {error}") from error
     return path
 
 
@@ -79,8 +84,8 @@ class Chroot:
         for name in ("work", "root", "build"):
             (work / name).mkdir(exist_ok=True)
 
-    def run(self, script):
-        """Runs a script with $root, in which to chroot; returns its output.
+    def words(self, script):
+        """The command that runs a script with $root, in which to chroot.
 
         In mount and process namespaces of its own.
         """
@@ -90,8 +95,11 @@ class Chroot:
                    f"workdir={self.work}/work/w none $root\n"
                    "mount -t proc proc $root/proc\n"
                    f"mkdir -p $root/build; mount --bind {self.build} $root/build\n")
-        return run("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", prepare + script,
-                   env=ENVIRONMENT)
+        return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", prepare + script]
+
+    def run(self, script):
+        """Runs such a script; returns its output."""
+        return run(*self.words(script), env=ENVIRONMENT)
 
     def inside(self, script):
         """Runs a script in the chroot."""

@@ -24,6 +24,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "suites(name...): the releases that it is run on; with --all, every one")
     config.addinivalue_line("markers", "all_only: run with --all")
+    config.addinivalue_line("markers", "tool(name): what makes the image")
 
 
 def pytest_generate_tests(metafunc):

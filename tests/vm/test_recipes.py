@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""README's recipes, word for word: each image is made by the real tool, in a
+chroot of the current stable release, booted as README says, with itself as its
+base image, and looked at from inside.  Only README's dots are filled in.
+"""
+
+import base64
+import re
+import shlex
+import shutil
+import textwrap
+
+import pytest
+
+from chroots import SOURCE, Chroot, chroot_tree, needs_root
+from conftest import LOGS
+from guest import QUICK, Guest
+from images import SHELL_UNIT, STABLE, Unavailable, run
+from inert import assert_inert, status
+
+README = (SOURCE / "README").read_text(encoding="utf-8")
+# Beside the tool itself, what it asks for, recommends or suggests.
+TOOLS = {
+    "mmdebstrap": "mmdebstrap e2fsprogs",
+    "debvm": "debvm e2fsprogs qemu-system-x86",
+    "mkosi": "mkosi reprepro apt cpio dosfstools e2fsprogs kmod mtools systemd-boot-efi systemd-repart systemd-ukify"
+             " uidmap zstd",
+    "virt-customize": "guestfs-tools linux-image-cloud-amd64 qemu-system-x86",
+    "autopkgtest-build-qemu": "autopkgtest vmdb2 dosfstools qemu-utils",
+    "libvirt": "libvirt-clients libxml2-utils",
+}
+
+pytestmark = [pytest.mark.all_only, needs_root]
+
+
+def recipe(section, title, number=0):
+    """The block of words below a title of a section of README."""
+    body = re.search(rf"^{section}\n-+\n((?:.*\n)*?)(?=.*\n---|\Z)", README, re.M)[1]
+    below = re.search(rf"^{title}\b.*:\n((?:(?!\S.*:$).*\n)*)", body, re.M)[1]
+    blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", below, re.M)
+    return textwrap.dedent(blocks[number])
+
+
+def credential(name, text):
+    """Something for the systemd of a guest, which its image knows nothing of (systemd.system-credentials(7))."""
+    encoded = base64.b64encode(text.encode()).decode()
+    return ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={encoded}"]
+
+
+class ReadmeGuest(Guest):
+    """What README's words boot, below a directory: their dots are what every guest of the tests is given, and boot."""
+
+    def __init__(self, name, script, directory, boot=()):
+        self.boot_words = boot
+        super().__init__(name, None, None, "", [], LOGS)
+        unit = SHELL_UNIT.replace("[Service]", "ConditionPathExists=!/etc/initrd-release\n[Service]")
+        words = shlex.join([*self.command[self.command.index(self.PROGRAM) + 1:],
+                            *credential("systemd.extra-unit.test-shell.service", unit),
+                            *credential("systemd.unit-dropin.sysinit.target", "[Unit]\nWants=test-shell.service\n")])
+        self.command = ["setpriv", "--pdeathsig", "KILL", "sh", "-ec",
+                        f"cd {directory}\n" + script.replace(f"{self.PROGRAM} ...", f"exec {self.PROGRAM} {words}")]
+
+    def start(self, *_):
+        return self.boot_words
+
+
+@pytest.fixture
+def chroot(request, tmp_path, deb):
+    """One with the tool that the test is named after; the packages are in /build, where all is run."""
+    tool = request.node.get_closest_marker("tool").args[0]
+    try:
+        tree = chroot_tree(f"{STABLE}-{tool}", f"{tool} ({STABLE})", STABLE,
+                           "--include=" + ",".join(TOOLS[tool].split()))
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    made = Chroot(tree, tmp_path)
+    shutil.copy(deb, made.build)
+    return made
+
+
+def check(guest, program):
+    """Of the packages, the images have the one: the other's program is brought along."""
+    with guest:
+        encoded = base64.encodebytes(program).decode()
+        guest.run(f"base64 -d >/usr/local/bin/baseimage-status <<.\n{encoded}.\nchmod +x /usr/local/bin/baseimage-status")
+        assert_inert(guest)
+        said = status(guest)
+        assert said[0] == 0, said
+
+
+@pytest.fixture
+def status_program(status_deb, tmp_path):
+    run("dpkg-deb", "--extract", status_deb, tmp_path / "status")
+    return (tmp_path / "status/usr/bin/baseimage-status").read_bytes()
+
+
+@pytest.mark.tool("mmdebstrap")
+def test_recipe__mmdebstrap(chroot, status_program):
+    chroot.inside("cd /build\n" + recipe("Put it in an image", "mmdebstrap").rstrip().replace(
+        "...", f"--include=linux-image-cloud-amd64,initramfs-tools,systemd-sysv,udev,dbus {STABLE} root\n"
+        "mkfs.ext4 -q -L guestroot -d root base.img 1500M\ncp root/boot/vmlinuz-* vmlinuz\n"
+        "cp root/boot/initrd.img-* initrd.img"))
+    boot = ["-kernel", "vmlinuz", "-initrd", "initrd.img", "-append",
+            f"console=ttyS0 panic=5 {QUICK} root=LABEL=guestroot rw"]
+    check(ReadmeGuest("recipe-mmdebstrap", recipe("Attach the disk", "QEMU"), chroot.build, boot), status_program)
