@@ -9,9 +9,11 @@ import re
 import shlex
 import shutil
 import textwrap
+from pathlib import Path
 
 import pytest
 
+import loaders
 from chroots import SOURCE, Chroot, chroot_tree, needs_root
 from conftest import LOGS
 from guest import QUICK, Guest
@@ -103,3 +105,90 @@ def test_recipe__mmdebstrap(chroot, status_program):
     boot = ["-kernel", "vmlinuz", "-initrd", "initrd.img", "-append",
             f"console=ttyS0 panic=5 {QUICK} root=LABEL=guestroot rw"]
     check(ReadmeGuest("recipe-mmdebstrap", recipe("Attach the disk", "QEMU"), chroot.build, boot), status_program)
+
+
+@pytest.mark.tool("debvm")
+def test_recipe__debvm(chroot, status_program):
+    # A mirror that lags behind will do.
+    chroot.inside("cd /build\n" + recipe("Put it in an image", "debvm").rstrip()
+                  + " --aptopt='Acquire::Check-Valid-Until \"false\"'")
+    guest = ReadmeGuest("recipe-debvm", recipe("Attach the disk", "debvm").replace("--", f"-- {Guest.PROGRAM} ...", 1),
+                        "/build")
+    script = guest.command[-1].replace(f"exec {Guest.PROGRAM} ", "")
+    guest.command[-3:] = chroot.words(
+        f"mkdir -p $root{guest.directory} && mount --bind {guest.directory} $root{guest.directory}\n"
+        f"exec chroot $root sh -ec {shlex.quote(script)}")
+    check(guest, status_program)
+
+
+MKOSI = f"""\
+[Distribution]
+Distribution=debian
+Release={STABLE}
+
+[Output]
+Format=disk
+
+[Content]
+Bootable=yes
+KernelCommandLine=console=ttyS0 panic=5 {QUICK}
+Packages=dbus,e2fsprogs,linux-image-cloud-amd64,systemd-boot,systemd-sysv,udev
+
+"""
+# The chroot's own sources: mkosi's have debugging symbols, which not every mirror has.
+MKOSI_SOURCES = """\
+mkdir -p mkosi.sandbox/etc/apt/sources.list.d
+awk '/^deb / { print "Types: deb\\nURIs: "$2"\\nSuites: "$3"\\nComponents: "$4
+	print "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\\n" }' /etc/apt/sources.list \\
+	>mkosi.sandbox/etc/apt/sources.list.d/mkosi.sources
+"""
+
+
+@pytest.mark.tool("mkosi")
+def test_recipe__mkosi(chroot, status_program):
+    """Its own initrd, a unified kernel image, root found by its type."""
+    (chroot.build / "mkosi.conf").write_text(MKOSI + recipe("Put it in an image", "mkosi"))
+    (chroot.build / "mkosi.packages").mkdir()
+    for package in chroot.build.glob("*.deb"):
+        package.rename(chroot.build / "mkosi.packages" / package.name)
+    chroot.inside(f"cd /build\n{MKOSI_SOURCES}mkosi build && cp image.raw base.img")
+    check(ReadmeGuest("recipe-mkosi", recipe("Attach the disk", "QEMU"), chroot.build, loaders.FIRMWARE["ovmf"]),
+          status_program)
+
+
+@pytest.mark.tool("virt-customize")
+def test_recipe__virt_customize(chroot, status_deb, status_program):
+    _, image = loaders.disks(STABLE, loaders.LOADERS["seabios-grub"], (status_deb,))
+    run("cp", "--sparse=always", image, chroot.build / "test.img")
+    chroot.inside("cd /build; export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg\n"
+                  + recipe("Put it in an image", "virt-customize") + "mv test.img base.img\n")
+    check(ReadmeGuest("recipe-virt-customize", recipe("Attach the disk", "QEMU"), chroot.build), status_program)
+
+
+@pytest.mark.tool("autopkgtest-build-qemu")
+def test_recipe__autopkgtest_build_qemu(chroot, status_program):
+    if "device-mapper" not in Path("/proc/misc").read_text(encoding="ascii"):
+        pytest.skip("vmdb2, by which autopkgtest-build-qemu makes images, takes a kernel with device-mapper")
+    script = chroot.build / "install-baseimage-udev"
+    script.write_text(recipe("Put it in an image", "autopkgtest-build-qemu", 1))
+    script.chmod(0o755)
+    chroot.inside("cd /build\n" + recipe("Put it in an image", "autopkgtest-build-qemu")
+                  + "qemu-img convert -O raw test.img base.img\n")
+    check(ReadmeGuest("recipe-autopkgtest", recipe("Attach the disk", "QEMU"), chroot.build), status_program)
+
+
+DOMAIN = """\
+<domain type='qemu'>
+  <name>test</name>
+  <memory unit='GiB'>1</memory>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <devices>
+{}  </devices>
+</domain>
+"""
+
+
+@pytest.mark.tool("libvirt")
+def test_recipe__libvirt(chroot):
+    (chroot.build / "test.xml").write_text(DOMAIN.format(recipe("Attach the disk", "libvirt")))
+    chroot.inside("virt-xml-validate /build/test.xml domain")
