@@ -48,9 +48,10 @@ def test_status__each_leak(make_disk, boot, plug_base, fault, tmp_path):
                 assert leaking(guest) == []
 
         with fault("another disk takes /dev/baseimage"):
-            guest.run("echo 'KERNEL==\"vda\", SYMLINK+=\"baseimage\", OPTIONS+=\"link_priority=1\"'"
-                      f" >{RULES_D}/99-local.rules")
+            guest.run(f"echo 'KERNEL==\"vda\", SYMLINK+=\"baseimage\"' >{RULES_D}/99-local.rules")
             trigger(guest, "vda")
+            # It has it by its priority, whoever comes last.
+            trigger(guest, "vdb")
             assert leaking(guest) == ["name:/dev/baseimage does not lead to /dev/vdb"]
             guest.run(f"rm {RULES_D}/99-local.rules")
             trigger(guest, "vda")
