@@ -2,6 +2,8 @@
  *
  * Evidence is escaped: here it is only to be put in its place. */
 #include <ctype.h>
+#include <errno.h>
+#include <json-c/json.h>
 
 #include "status.h"
 
@@ -120,52 +122,80 @@ void report_export(FILE *out, const struct facts *facts, const struct verdict *v
         }
 }
 
-/* Of escaped text, there is but one character that JSON would take for its own. */
-static void json_string(FILE *out, const char *key, const char *value) {
-        fprintf(out, "\"%s\": \"", key);
-        for (; *value; value++)
-                fprintf(out, *value == '\\' ? "\\%c" : "%c", *value);
-        fputc('"', out);
+static void json_object_putp(json_object **object) {
+        json_object_put(*object);
 }
 
-/* The last member of an object. */
-static void json_findings(FILE *out, const struct verdict *verdict, const struct device *device) {
-        const char *separator = "";
-
-        fputs("\"findings\": [", out);
-        for (size_t i = 0; i < verdict->n_findings; i++) {
-                const struct finding *finding = &verdict->findings[i];
-
-                if (finding->device != device)
-                        continue;
-                fprintf(out, "%s\n  { ", separator);
-                json_string(out, "severity", severity_to_string(finding->severity));
-                fputs(", ", out);
-                json_string(out, "kind", finding->kind);
-                fputs(",\n    ", out);
-                json_string(out, "evidence", finding->evidence);
-                fputs(",\n    ", out);
-                json_string(out, "remedy", finding->remedy);
-                fputs(" }", out);
-                separator = ",";
-        }
-        fputs("] }", out);
+/* Takes the value, also on failure.  An array has no keys. */
+static int json_add(json_object *parent, const char *key, json_object *value) {
+        if (value &&
+            (key ? json_object_object_add(parent, key, value) : json_object_array_add(parent, value)) == 0)
+                return 0;
+        json_object_put(value);
+        return -ENOMEM;
 }
 
-void report_json(FILE *out, const struct facts *facts, const struct verdict *verdict) {
-        fprintf(out, "{ \"state\": \"%s\", \"systemd\": %s,\n\"devices\": [",
-                state_to_string(verdict->state), facts->systemd ? "true" : "false");
-        for (size_t i = 0; i < facts->n_devices; i++) {
-                const struct device *device = &facts->devices[i];
+static int json_add_string(json_object *parent, const char *key, const char *value) {
+        return json_add(parent, key, json_object_new_string(value));
+}
 
-                fprintf(out,
-                        "%s\n{ \"device\": \"%s\", \"disk\": \"%s\", \"state\": \"%s\", \"access\": "
-                        "\"%s\", ",
-                        i > 0 ? "," : "", device->node, device->disk,
-                        state_to_string(verdict_of(verdict, device, false)), access_of(device));
-                json_findings(out, verdict, device);
-        }
-        fputs("],\n", out);
-        json_findings(out, verdict, &facts->system);
-        fputc('\n', out);
+static int json_add_finding(json_object *findings, const struct finding *finding) {
+        json_object *object = json_object_new_object();
+
+        if (json_add(findings, NULL, object) < 0 ||
+            json_add_string(object, "severity", severity_to_string(finding->severity)) < 0 ||
+            json_add_string(object, "kind", finding->kind) < 0 ||
+            json_add_string(object, "evidence", finding->evidence) < 0 ||
+            json_add_string(object, "remedy", finding->remedy) < 0)
+                return -ENOMEM;
+        return 0;
+}
+
+static int json_add_findings(json_object *parent, const struct verdict *verdict,
+                             const struct device *device) {
+        json_object *findings = json_object_new_array();
+
+        if (json_add(parent, "findings", findings) < 0)
+                return -ENOMEM;
+        for (size_t i = 0; i < verdict->n_findings; i++)
+                if (verdict->findings[i].device == device &&
+                    json_add_finding(findings, &verdict->findings[i]) < 0)
+                        return -ENOMEM;
+        return 0;
+}
+
+static int json_add_device(json_object *devices, const struct verdict *verdict,
+                           const struct device *device) {
+        json_object *object = json_object_new_object();
+
+        if (json_add(devices, NULL, object) < 0 || json_add_string(object, "device", device->node) < 0 ||
+            json_add_string(object, "disk", device->disk) < 0 ||
+            json_add_string(object, "state", state_to_string(verdict_of(verdict, device, false))) < 0 ||
+            json_add_string(object, "access", access_of(device)) < 0)
+                return -ENOMEM;
+        return json_add_findings(object, verdict, device);
+}
+
+int report_json(FILE *out, const struct facts *facts, const struct verdict *verdict) {
+        _cleanup_(json_object_putp) json_object *object = json_object_new_object();
+        json_object *devices;
+        const char *text;
+
+        if (!object || json_add_string(object, "state", state_to_string(verdict->state)) < 0 ||
+            json_add(object, "systemd", json_object_new_boolean(facts->systemd)) < 0)
+                return -ENOMEM;
+        devices = json_object_new_array();
+        if (json_add(object, "devices", devices) < 0)
+                return -ENOMEM;
+        for (size_t i = 0; i < facts->n_devices; i++)
+                if (json_add_device(devices, verdict, &facts->devices[i]) < 0)
+                        return -ENOMEM;
+        if (json_add_findings(object, verdict, &facts->system) < 0)
+                return -ENOMEM;
+        text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                                              JSON_C_TO_STRING_NOSLASHESCAPE);
+        if (!text)
+                return -ENOMEM;
+        fprintf(out, "%s\n", text);
+        return 0;
 }

@@ -132,8 +132,7 @@ static int report(enum output output, const struct facts *facts, const struct ve
                 report_export(stdout, facts, verdict);
                 return 0;
         case OUTPUT_JSON:
-                report_json(stdout, facts, verdict);
-                return 0;
+                return report_json(stdout, facts, verdict);
         case OUTPUT_JOURNAL:
                 return journal_write(facts, verdict);
         case OUTPUT_QUIET:

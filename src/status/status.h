@@ -147,11 +147,11 @@ const char *state_to_string(enum state state);
 const char *severity_to_string(enum severity severity);
 
 /* --- report.c, journal.c: who tells.  Whether it could be written, the stream
- * knows. -------------------------------------------------------------------- */
+ * knows; -ENOMEM where what is to be written could not be made. -------------- */
 
 void report_table(FILE *out, const struct facts *facts, const struct verdict *verdict, bool colour);
 void report_export(FILE *out, const struct facts *facts, const struct verdict *verdict);
-void report_json(FILE *out, const struct facts *facts, const struct verdict *verdict);
+int report_json(FILE *out, const struct facts *facts, const struct verdict *verdict);
 
 /* Writes one entry per disk. */
 int journal_write(const struct facts *facts, const struct verdict *verdict);

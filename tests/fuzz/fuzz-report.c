@@ -26,10 +26,14 @@ static void table(FILE *out, const struct facts *facts, const struct verdict *ve
         report_table(out, facts, verdict, false);
 }
 
+static void json(FILE *out, const struct facts *facts, const struct verdict *verdict) {
+        require(report_json(out, facts, verdict) == 0);
+}
+
 static void (*const reports[])(FILE *, const struct facts *, const struct verdict *) = {
         table,
         report_export,
-        report_json,
+        json,
 };
 
 static char *print(int format, const struct facts *facts, const struct verdict *verdict) {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fts.h>
 #include <glob.h>
+#include <json-c/json.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +78,14 @@ WRAP(int, access, (const char *p, int m), (p, m), EACCES, -1)
 WRAP(int, open64, (const char *p, int f, ...), (p, f), EMFILE, -1)
 WRAP(ssize_t, read, (int fd, void *b, size_t n), (fd, b, n), EIO, -1)
 WRAP(int, uname, (struct utsname * u), (u), EFAULT, -1)
+
+WRAP(json_object *, json_object_new_object, (void), (), ENOMEM, NULL)
+WRAP(json_object *, json_object_new_array, (void), (), ENOMEM, NULL)
+WRAP(json_object *, json_object_new_string, (const char *s), (s), ENOMEM, NULL)
+WRAP(json_object *, json_object_new_boolean, (json_bool b), (b), ENOMEM, NULL)
+WRAP(int, json_object_object_add, (json_object * o, const char *k, json_object *v), (o, k, v), ENOMEM, -1)
+WRAP(int, json_object_array_add, (json_object * o, json_object *v), (o, v), ENOMEM, -1)
+WRAP(const char *, json_object_to_json_string_ext, (json_object * o, int f), (o, f), ENOMEM, NULL)
 
 /* glibc's fts_close() leaks what was never read. */
 FTSENT64 *__real_fts64_read(FTS64 *tree);

@@ -50,8 +50,7 @@ static int to_export(FILE *out) {
 }
 
 static int to_json(FILE *out) {
-        report_json(out, &facts, &verdict);
-        return 0;
+        return report_json(out, &facts, &verdict);
 }
 
 static int to_journal(FILE *out) {

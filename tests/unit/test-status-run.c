@@ -109,7 +109,7 @@ static const struct {
           "",
           "baseimage-status: only one of --export, --json, --quiet and --journal\nTry " },
         { { "--quiet", "--json" }, 2, "", "baseimage-status: only one of " },
-        { { "--json", "--json" }, 3, "{ \"state\": \"none\", ", "" },
+        { { "--json", "--json" }, 3, "{\n  \"state\": \"none\",", "" },
         { { "--export" }, 3, "BASEIMAGE_STATE=none\n", "" },
         { { "--quiet" }, 3, "", "" },
         { { "-q", "--initramfs" }, 3, "", "" },
