@@ -11,16 +11,16 @@ from guest import BootFailed, Silent
 from images import STABLE, Unavailable
 from inert import SERIAL, assert_inert, harm, leaks, seen, status
 
-# As the base image comes: "advised" is how README says to attach it at boot, with
-# the base image first in the order of the command line, as where it did most harm.
-ATTACHED = ["plugged", "after", "before", "advised"]
-FIRST = {"addr": "0x10", "bootindex": 1}
+# As the base image comes.  Where it is named before the guest's own disk it has the
+# lower slot; "bootindex" gives the own disk that alone, "advised" the lower slot, too.
+ATTACHED = ["plugged", "after", "before", "bootindex", "advised"]
 
 
 def start(loader, attached, own, base, name):
     own, base = (own, None, False), (base, SERIAL, True)
     disks = {"plugged": [own], "after": [own, base], "before": [base, own],
-             "advised": [(*base, {"addr": "0x11"}), (*own, FIRST)]}[attached]
+             "bootindex": [base, (*own, {"bootindex": 1})],
+             "advised": [(*base, {"addr": "0x11"}), (*own, {"addr": "0x10", "bootindex": 1})]}[attached]
     return loaders.SelfBooting(name, loaders.LOADERS[loader].firmware, disks, LOGS)
 
 
