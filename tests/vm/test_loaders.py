@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Guests that boot by themselves: which disk the loader reads is no matter of this package's; the rest is."""
 
+import re
 from itertools import product
 
 import pytest
@@ -9,7 +10,7 @@ import loaders
 from conftest import LOGS
 from guest import BootFailed, Silent
 from images import STABLE, Unavailable
-from inert import SERIAL, assert_inert, harm, leaks, seen, status
+from inert import SERIAL, assert_inert, harm, leaks, root_disks, seen, status
 
 # As the base image comes.  Where it is named before the guest's own disk it has the
 # lower slot; "bootindex" gives the own disk that alone, "advised" the lower slot, too.
@@ -53,6 +54,17 @@ def boot(request, deb, status_deb):
     return make
 
 
+def check_discoverable(guest):
+    """With neither root= nor an fstab: root, ESP and swap space are of one disk, the guest's own."""
+    assert not re.search(r"\broot=", guest.run("cat /proc/cmdline"))
+    guest.run("ls /efi")        # mounts it
+    esp = guest.run("findmnt -nvo SOURCE -t vfat /efi").strip()
+    swap = guest.run("swapon --show=NAME --noheadings").strip()
+    own = root_disks(guest)
+    for name in esp, swap:
+        assert name.removeprefix("/dev/").rstrip("0123456789") in own, (esp, swap, own)
+
+
 def test_loader__inert(suite, loader, attached, boot, record_property):
     base, guest = boot(suite, loader, attached, True)
     with guest:
@@ -62,6 +74,8 @@ def test_loader__inert(suite, loader, attached, boot, record_property):
         print("read from", read)
         record_property("loader", (suite, loader, attached, "with", *read))
         assert_inert(guest)
+        if loader == "ovmf-uki":
+            check_discoverable(guest)
         assert seen(guest) == {}
         said = status(guest)
         assert said[0] == 0, said
