@@ -139,7 +139,7 @@ Format=disk
 
 [Content]
 Bootable=yes
-KernelCommandLine=console=ttyS0 panic=5 {QUICK}
+KernelCommandLine=console=ttyS0 panic=5 systemd.firstboot=off {QUICK}
 Packages=dbus,e2fsprogs,linux-image-cloud-amd64,systemd-boot,systemd-sysv,udev
 
 """
