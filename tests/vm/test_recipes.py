@@ -88,9 +88,10 @@ def chroot(request, tmp_path, deb):
     return made
 
 
-def check(guest, program):
+def check(guest, program, verity=False):
     """Of the packages, the images have the one: the other's program is brought along."""
     with guest:
+        assert ("roothash=" in guest.run("cat /proc/cmdline")) == verity
         encoded = base64.encodebytes(program).decode()
         guest.run(f"base64 -d >/usr/local/bin/baseimage-status <<.\n{encoded}.\nchmod +x /usr/local/bin/baseimage-status")
         assert_inert(guest)
@@ -124,7 +125,7 @@ def test_recipe__debvm(chroot, status_program):
                        "/build")
     script = guest.command[-1].replace(f"exec {Guest.PROGRAM} ", "")
     guest.command[-3:] = chroot.words(
-        f"mkdir -p $root{guest.directory} && mount --bind {guest.directory} $root{guest.directory}\n"
+        f"for shared in {guest.directory} {LOGS}; do mkdir -p $root$shared; mount --bind $shared $root$shared; done\n"
         f"exec chroot $root sh -ec {shlex.quote(script)}")
     check(guest, status_program)
 
@@ -152,16 +153,32 @@ awk '/^deb / { print "Types: deb\\nURIs: "$2"\\nSuites: "$3"\\nComponents: "$4
 """
 
 
+# dm-verity checks each block of root against a hash on the kernel command line; by
+# that hash are its partitions found as well, which the twin has, too.
+VERITY = {
+    "mkosi.repart/00-esp.conf": "Type=esp\nFormat=vfat\nCopyFiles=/boot:/\nCopyFiles=/efi:/\nSizeMinBytes=256M\n",
+    "mkosi.repart/10-root.conf": "Type=root\nFormat=ext4\nCopyFiles=/\nVerity=data\nVerityMatchKey=root\nMinimize=guess\n",
+    "mkosi.repart/20-verity.conf": "Type=root-verity\nVerity=hash\nVerityMatchKey=root\nMinimize=best\n",
+}
+
+
 @pytest.mark.tool("mkosi")
-def test_recipe__mkosi(chroot, status_program):
+@pytest.mark.parametrize("verity", [False, True], ids=["plain", "verity"])
+def test_recipe__mkosi(verity, chroot, status_program):
     """Its own initrd, a unified kernel image, root found by its type."""
-    (chroot.build / "mkosi.conf").write_text(MKOSI + recipe("Put it in an image", "mkosi"))
+    conf = MKOSI + recipe("Put it in an image", "mkosi")
+    if verity:
+        conf = conf.replace("panic=5", "panic=5 systemd.volatile=overlay")
+        (chroot.build / "mkosi.repart").mkdir()
+        for name, partition in VERITY.items():
+            (chroot.build / name).write_text("[Partition]\n" + partition)
+    (chroot.build / "mkosi.conf").write_text(conf)
     (chroot.build / "mkosi.packages").mkdir()
     for package in chroot.build.glob("*.deb"):
         package.rename(chroot.build / "mkosi.packages" / package.name)
     chroot.inside(f"cd /build\n{MKOSI_SOURCES}mkosi build && cp image.raw base.img")
-    check(ReadmeGuest("recipe-mkosi", recipe("Attach the disk", "QEMU"), chroot.build, loaders.FIRMWARE["ovmf"]),
-          status_program)
+    guest = ReadmeGuest("recipe-mkosi", recipe("Attach the disk", "QEMU"), chroot.build, loaders.FIRMWARE["ovmf"])
+    check(guest, status_program, verity)
 
 
 @pytest.mark.tool("virt-customize")
