@@ -237,8 +237,9 @@ class Guest:
         return node
 
     def save(self, target):
-        """Writes the first disk, with what the guest wrote to it, to a file; ends the guest's run."""
-        self.run("sync")
+        """Writes the first disk, with what the guest wrote to it, to a file, as if it had been shut down; ends the
+        guest's run."""
+        self.run("sync; fsfreeze --freeze /")
         self.monitor("stop")
         subprocess.run(["qemu-img", "convert", "--force-share", "-O", "raw", str(self.directory / "disk0.qcow2"),
                         str(target)], check=True)
