@@ -92,8 +92,10 @@ def check(guest, program, verity=False):
     """Of the packages, the images have the one: the other's program is brought along."""
     with guest:
         assert ("roothash=" in guest.run("cat /proc/cmdline")) == verity
-        encoded = base64.encodebytes(program).decode()
-        guest.run(f"base64 -d >/usr/local/bin/baseimage-status <<.\n{encoded}.\nchmod +x /usr/local/bin/baseimage-status")
+        for name, content in program.items():
+            encoded = base64.encodebytes(content).decode()
+            guest.run(f"mkdir -p {name.parent} && base64 -d >{name} <<.\n{encoded}.\nchmod +x {name}")
+        guest.run("ldconfig")
         assert_inert(guest)
         said = status(guest)
         assert said[0] == 0, said
@@ -101,8 +103,11 @@ def check(guest, program, verity=False):
 
 @pytest.fixture
 def status_program(status_deb, tmp_path):
+    """Its files by their names, for an image that has neither it nor what it depends on."""
     run("dpkg-deb", "--extract", status_deb, tmp_path / "status")
-    return (tmp_path / "status/usr/bin/baseimage-status").read_bytes()
+    library, = Path("/usr/lib").glob("*/libjson-c.so.5")
+    return {Path("/usr/local/bin/baseimage-status"): (tmp_path / "status/usr/bin/baseimage-status").read_bytes(),
+            Path("/usr/local/lib") / library.name: library.read_bytes()}
 
 
 @pytest.mark.tool("mmdebstrap")
@@ -156,7 +161,7 @@ awk '/^deb / { print "Types: deb\\nURIs: "$2"\\nSuites: "$3"\\nComponents: "$4
 # dm-verity checks each block of root against a hash on the kernel command line; by
 # that hash are its partitions found as well, which the twin has, too.
 VERITY = {
-    "mkosi.repart/00-esp.conf": "Type=esp\nFormat=vfat\nCopyFiles=/boot:/\nCopyFiles=/efi:/\nSizeMinBytes=256M\n",
+    "mkosi.repart/00-esp.conf": "Type=esp\nFormat=vfat\nCopyFiles=/boot:/\nCopyFiles=/efi:/\nSizeMinBytes=512M\n",
     "mkosi.repart/10-root.conf": "Type=root\nFormat=ext4\nCopyFiles=/\nVerity=data\nVerityMatchKey=root\nMinimize=guess\n",
     "mkosi.repart/20-verity.conf": "Type=root-verity\nVerity=hash\nVerityMatchKey=root\nMinimize=best\n",
 }
