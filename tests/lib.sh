@@ -9,7 +9,7 @@ DEMO_PACKAGES="btrfs-progs dosfstools dpkg-dev e2fsprogs fdisk mmdebstrap python
 	qemu-system-x86 qemu-utils util-linux"
 # shellcheck disable=SC2034
 TEST_PACKAGES="$DEMO_PACKAGES autopkgtest bcache-tools clang clang-format clang-tidy cryptsetup-bin devscripts
-	gcovr git libclang-rt-dev lintian mandoc piuparts python3-pytest python3-pytest-xdist qemu-user shellcheck
+	gcovr git libclang-rt-dev lintian mandoc ovmf piuparts python3-pytest python3-pytest-xdist qemu-user shellcheck
 	udev valgrind xfsprogs"
 
 # What is made for guests is kept here: tests/vm/images.py.
