@@ -89,20 +89,22 @@ def test_tally__no_guest_at_all(cases, status, last, tmp_path):
 # A newcomer's machine: what is essential, apt, and git.
 MINIMAL = ["--variant=minbase", "--include=ca-certificates,git", "--aptopt=Acquire::Check-Valid-Until \"false\""]
 
-# Words: the system; the commands to be run in the source.
+# Words: the system; the commands to be run in the source; where this run keeps what
+# is made for guests: its room is there, and not free a second time.
 IN_SYSTEM = r"""
 cp /etc/resolv.conf /etc/hosts "$1/etc/"
 mount --bind "$1" "$1"
 for name in dev sys; do mount --rbind --make-rslave "/$name" "$1/$name"; done
 mount -t proc proc "$1/proc"
 mount -t tmpfs tmpfs "$1/run"
+mount --bind "$3" "$1/mnt"
 exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 sh -ec "cd /root/source; $2"
 """
 
 
 def all_of_it(suite):
     """As much as a suite is tried with: the words of the commands, and whether it is a checkout of git."""
-    every = [f"tests/demo {suite}", "tests/run -k test_guest"]
+    every = [f"tests/demo {suite}", "XDG_CACHE_HOME=/mnt tests/run -k test_guest"]
     return pytest.param(suite, every, suite != STABLE, id=f"{suite}-all")
 
 
@@ -132,6 +134,6 @@ def test_front_door__complete(suite, commands, git, source):
             for command in commands:
                 with making(f"{command}, on a minimal Debian ({suite})"):
                     print(run("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", IN_SYSTEM, "sh",
-                              system, command))
+                              system, command, CACHE.parent))
         finally:
             shutil.rmtree(system)
