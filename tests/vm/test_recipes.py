@@ -35,12 +35,11 @@ TOOLS = {
 pytestmark = [pytest.mark.all_only, needs_root]
 
 
-def recipe(section, title, number=0):
+def recipe(section, title):
     """The block of words below a title of a section of README."""
     body = re.search(rf"^{section}\n-+\n((?:.*\n)*?)(?=.*\n---|\Z)", README, re.M)[1]
     below = re.search(rf"^{title}\b.*:\n((?:(?!\S.*:$).*\n)*)", body, re.M)[1]
-    blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", below, re.M)
-    return textwrap.dedent(blocks[number])
+    return textwrap.dedent(re.search(r"(?:^    .*\n|^\n(?=    ))+", below, re.M)[0])
 
 
 def credential(name, text):
@@ -200,7 +199,7 @@ def test_recipe__autopkgtest_build_qemu(chroot, status_program):
     if "device-mapper" not in Path("/proc/misc").read_text(encoding="ascii"):
         pytest.skip("vmdb2, by which autopkgtest-build-qemu makes images, takes a kernel with device-mapper")
     script = chroot.build / "install-baseimage-udev"
-    script.write_text(recipe("Put it in an image", "autopkgtest-build-qemu", 1))
+    script.write_text(recipe("Put it in an image", "where the script"))
     script.chmod(0o755)
     chroot.inside("cd /build\n" + recipe("Put it in an image", "autopkgtest-build-qemu")
                   + "qemu-img convert -O raw test.img base.img\n")
