@@ -39,7 +39,8 @@ def recipe(section, title):
     """The block of words below a title of a section of README."""
     body = re.search(rf"^{section}\n-+\n((?:.*\n)*?)(?=.*\n---|\Z)", README, re.M)[1]
     below = re.search(rf"^{title}\b.*:\n((?:(?!\S.*:$).*\n)*)", body, re.M)[1]
-    return textwrap.dedent(re.search(r"(?:^    .*\n|^\n(?=    ))+", below, re.M)[0])
+    block = re.search(r"(?:^    .*\n|^\n(?=    ))+", below, re.M)[0]
+    return textwrap.dedent(block).strip("\n") + "\n"
 
 
 def credential(name, text):
