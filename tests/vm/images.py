@@ -35,8 +35,8 @@ FLAVOURS = {
     "others": "initramfs-tools udisks2 multipath-tools zfsutils-linux os-prober grub-common parted cloud-init",
     "arm64": "initramfs-tools",
     # Boot loaders, of guests that boot by themselves.
-    "loaders": "initramfs-tools dosfstools grub-pc-bin grub-efi-amd64-bin grub2-common systemd-boot",
-    "dracut-uki": "dracut dosfstools systemd-boot-efi systemd-ukify",
+    "loaders": "initramfs-tools cpio dosfstools grub-pc-bin grub-efi-amd64-bin grub2-common systemd-boot",
+    "dracut-uki": "dracut cpio dosfstools systemd-boot-efi systemd-ukify",
     "piuparts": "initramfs-tools apt",
     # What autopkgtest itself needs, and what debian/tests/guest depends on.
     "autopkgtest": "initramfs-tools adduser apt python3 iproute2 qemu-utils",

@@ -99,7 +99,7 @@ def disks(suite, loader, debs):
                 root = disk.roots["uuid"]
                 with Guest(path.name, disk.kernel, disk.initrd, f"root={root} rw", [(disk.paths[0], None, False)],
                            CACHE / "logs") as guest:
-                    guest.run(f"set -ex\n{loader.script}umount /efi")
+                    guest.run(f"(set -ex\n{loader.script}umount /efi)")
                     guest.save(partial / base.name)
                 mark_own(partial / base.name, partial / own.name)
     return own, base
