@@ -32,16 +32,20 @@ def source(place):
     return place / "source"
 
 
+# However little is free where this runs.
+ROOM = 'mount -t tmpfs -o size=64g none "$XDG_CACHE_HOME"'
 # What a machine can lack: how to take it away from the command that follows, and
 # what is to be said.
 LACKS = {
     "root": (["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], "run it as root"),
     "namespaces": (["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"],
                    "no namespaces can be made (unshare): a container has to be privileged, a chroot a mount point"),
-    "network": (["unshare", "--net"], "no network: apt-get update fails, and Debian has to be fetched"),
+    "network": (["unshare", "--net", "--mount", "sh", "-ec", f'{ROOM}; exec "$@"', "sh"],
+                "no network: apt-get update fails, and Debian has to be fetched"),
     "room": (["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o size=8m none "$XDG_CACHE_HOME"; exec "$@"', "sh"],
              "GiB are needed, 0 free; name another place with XDG_CACHE_HOME"),
-    "temporary room": (["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o size=8m none "$TMPDIR"; exec "$@"', "sh"],
+    "temporary room": (["unshare", "--mount", "sh", "-ec",
+                        f'{ROOM}; mount -t tmpfs -o size=8m none "$TMPDIR"; exec "$@"', "sh"],
                        "2 GiB are needed, 0 free; name another place with TMPDIR"),
     "loop devices": (["unshare", "--mount", "sh", "-ec", 'mount --bind /bin/false /sbin/losetup; exec "$@"', "sh"],
                      "this machine has no loop devices: tests/run -k 'not btrfs-two-disks' does without"),
