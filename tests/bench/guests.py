@@ -6,7 +6,7 @@ import base64
 import random
 
 from guest import accelerator
-from layouts import MIB, partitioned
+from layouts import MIB, Part, partitioned
 
 RULE = "/usr/lib/udev/rules.d/59-baseimage.rules"
 HELPER = "/usr/lib/udev/baseimage_id"
@@ -93,5 +93,5 @@ def rounds(guest, names, number, command, progress):
 def many_partitions(path, number):
     """A disk with so many empty partitions: what is in them would only add to
     the cost of a device that is probed."""
-    partitioned(path, *((None, MIB, f"part {n}", None) for n in range(number)))
+    partitioned(path, *(Part(None, MIB, f"part {n}") for n in range(number)))
     return path

@@ -17,6 +17,7 @@ import tempfile
 import uuid
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 from images import (CACHE, CRYPT_KEY, CRYPT_NAME, CRYPT_UUID, Disk, digest, has_package, locked,
                     made_once, making, run, seed)
@@ -171,38 +172,53 @@ def xfs_files(path, name=""):
         yield "$"
 
 
+class Part(NamedTuple):
+    """A partition, for partitioned(): the file that goes into it, its size in bytes."""
+    payload: Path
+    size: int
+    name: str
+    uuid: str = None
+    type: str = None    # of TYPES
+
+
 def partitioned(path, *parts):
-    """A GPT disk of (payload, size in bytes, name, UUID or None) partitions; one whose name is of TYPES has that type."""
-    total = sum(size for _, size, _, _ in parts)
-    sparse(path, total + 4 * MIB)
+    """A GPT disk of partitions."""
+    sparse(path, sum(part.size for part in parts) + 4 * MIB)
     script, offset = ["label: gpt", f"label-id: {TABLE_UUID}"], MIB
-    for _, size, name, guid in parts:
-        escaped = re.sub(r'[\\"\n]', lambda match: f"\\x{ord(match[0]):02x}", name)
-        script.append(f"start={offset // SECTOR}, size={size // SECTOR}, name=\"{escaped}\""
-                      + (f", uuid={guid}" if guid else "") + (f", type={TYPES[name]}" if name in TYPES else ""))
-        offset += size
+    for part in parts:
+        escaped = re.sub(r'[\\"\n]', lambda match: f"\\x{ord(match[0]):02x}", part.name)
+        script.append(f"start={offset // SECTOR}, size={part.size // SECTOR}, name=\"{escaped}\""
+                      + (f", uuid={part.uuid}" if part.uuid else "")
+                      + (f", type={TYPES[part.type]}" if part.type else ""))
+        offset += part.size
     table = Path(f"{path}.sfdisk")
     table.write_text("\n".join(script) + "\n")
     run("sh", "-c", f"sfdisk --quiet '{path}' <'{table}'")
     table.unlink()
     offset = MIB
-    for payload, size, _, _ in parts:
-        if payload:
-            copy_into(payload, path, offset)
-        offset += size
+    for part in parts:
+        if part.payload:
+            copy_into(part.payload, path, offset)
+        offset += part.size
 
 
 def root_part(payload):
-    """The partition of root, for partitioned()."""
-    size = -(-os.path.getsize(payload) // MIB) * MIB
-    return payload, size, PART_LABEL, PART_UUID
+    """The partition of root."""
+    return Part(payload, -(-os.path.getsize(payload) // MIB) * MIB, PART_LABEL, PART_UUID)
 
 
 def spare_part(work):
-    """Another partition, for partitioned(), that nothing in the guest uses."""
+    """Another partition, that nothing in the guest uses."""
     spare = sparse(Path(work) / "spare", 8 * MIB)
     run("mkfs.ext4", "-q", "-U", SPARE_UUID, spare)
-    return spare, 8 * MIB, "spare", SPARE_UUID
+    return Part(spare, 8 * MIB, "spare", SPARE_UUID)
+
+
+def swap_part(work, kind=None):
+    """A partition of swap space, of a type or of none."""
+    swap = sparse(Path(work) / "swap", 8 * MIB)
+    run("mkswap", "-q", "-U", SWAP_UUID, swap)
+    return Part(swap, 8 * MIB, "swap", type=kind)
 
 
 def lvm_uuid(name):
@@ -360,21 +376,19 @@ def beside_root(seed_directory, target):
     with tempfile.TemporaryDirectory(dir=target) as name:
         work = Path(name)
         root = make_fs(seed_directory, work, "btrfs", f"UUID={SWAP_UUID} none swap sw 0 0")
-        swap = sparse(work / "swap", 8 * MIB)
-        run("mkswap", "-q", "-U", SWAP_UUID, swap)
         small = sparse(work / "small", 8 * MIB)
         run("mkfs.ext4", "-q", small)
         bcache = sparse(work / "bcache", 8 * MIB)
         run("make-bcache", "-B", bcache)
         pv = lvm_pv(work / "pv", "besidevg", ("data", small))
         md = md_member(work / "md", "guest:beside", small)
-        parts = [root_part(root), spare_part(work), (swap, 8 * MIB, "swap", None), (bcache, 8 * MIB, "bcache", None),
-                 (pv, os.path.getsize(pv), "pv", None), (md, os.path.getsize(md), "md", None)]
+        parts = [root_part(root), spare_part(work), swap_part(work), Part(bcache, 8 * MIB, "bcache"),
+                 Part(pv, os.path.getsize(pv), "pv"), Part(md, os.path.getsize(md), "md")]
         for number, label in enumerate(AWKWARD):
             labelled = sparse(work / f"labelled{number}", 2 * MIB)
             run("mkfs.ext4", "-q", "-L", label, labelled)
-            parts.append((labelled, 2 * MIB, label, None))
-        parts += [(None, MIB, f"filler {n}", None) for n in range(len(parts), 64)]
+            parts.append(Part(labelled, 2 * MIB, label))
+        parts += [Part(None, MIB, f"filler {n}") for n in range(len(parts), 64)]
         partitioned(target / "0.raw", *parts)
 
 
@@ -385,10 +399,8 @@ def discoverable(seed_directory, target):
         root = make_fs(seed_directory, work, "ext4", fstab=False)
         esp = sparse(work / "esp", 160 * MIB)
         run("mkfs.vfat", "-F", "32", "-n", "ESP", esp)
-        swap = sparse(work / "swap", 8 * MIB)
-        run("mkswap", "-q", "-U", SWAP_UUID, swap)
-        partitioned(target / "0.raw", (None, MIB, "bios", None), (esp, 160 * MIB, "esp", None),
-                    (root, os.path.getsize(root), "root", PART_UUID), (swap, 8 * MIB, "swap", None))
+        partitioned(target / "0.raw", Part(None, MIB, "bios", type="bios"), Part(esp, 160 * MIB, "esp", type="esp"),
+                    Part(root, os.path.getsize(root), "root", PART_UUID, "root"), swap_part(work, "swap"))
 
 
 BY_FS = {"uuid": f"UUID={FS_UUID}", "label": f"LABEL={FS_LABEL}"}
