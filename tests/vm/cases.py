@@ -67,11 +67,13 @@ def pairwise(cases, first):
 
     The libraries for this know nothing of pairs that cannot be.
     """
+    def pairs_of(some):
+        return set().union(*(pairs[case] for case in some))
+
     pairs = {case: set(combinations(enumerate(case), 2)) for case in [*cases, *first]}
-    missing, chosen = set().union(*(pairs[case] for case in cases)), []
+    missing, chosen = pairs_of(cases) - pairs_of(first), list(first)
     while missing:
-        best = first[len(chosen)] if len(chosen) < len(first) else max(
-            cases, key=lambda case: len(pairs[case] & missing))
+        best = max(cases, key=lambda case: len(pairs[case] & missing))
         chosen.append(best)
         missing -= pairs[best]
     return chosen
