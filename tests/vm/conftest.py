@@ -50,6 +50,14 @@ def put_longest_first(items):
     items.sort(key=lambda item: item.path.stem not in ("test_front_door", "test_package", "test_autopkgtest"))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(call):
+    """A test of what cannot be made here is skipped, and says why."""
+    if call.excinfo and call.excinfo.errisinstance(images.Unavailable):
+        reason = str(call.excinfo.value)
+        call.excinfo = pytest.CallInfo.from_call(lambda: pytest.skip(reason), call.when).excinfo
+
+
 def pytest_runtest_logreport(report):
     """A run takes long: says at once what failed, not at its end."""
     if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
@@ -102,12 +110,9 @@ def status_deb():
 @pytest.fixture
 def make_disk(deb, status_deb):
     def make(suite="bookworm", flavour="plain", layout="btrfs", package=True):
-        try:
-            # The libraries of Debian 11 are too old for baseimage-status.
-            looks = (status_deb,) if suite != "bullseye" else ()
-            return layouts.disk(suite, flavour, layout, looks + ((deb,) if package else ()))
-        except images.Unavailable as reason:
-            pytest.skip(str(reason))
+        # The libraries of Debian 11 are too old for baseimage-status.
+        looks = (status_deb,) if suite != "bullseye" else ()
+        return layouts.disk(suite, flavour, layout, looks + ((deb,) if package else ()))
     return make
 
 

@@ -81,7 +81,7 @@ class Guest:
             "setpriv", "--pdeathsig", "KILL",
             self.PROGRAM, *self.machine(), "-smp", "2", "-m", "1024",
             "-nodefaults", "-display", "none", "-no-reboot",
-            *self.start(kernel, initrd, f"console={self.CONSOLE} panic=5 {QUICK} {append}"),
+            *self.start(kernel, initrd, f"{self.cmdline()} {append}"),
             "-serial", f"file:{self.console}",
             "-chardev", f"socket,id=shell,path={self.directory}/shell,server=on,wait=off",
             "-device", "virtio-serial-pci",
@@ -93,6 +93,11 @@ class Guest:
             self.nodes[node] = serial
             self.command += ["-blockdev", json.dumps(self.blockdev(node, path, readonly)),
                              "-device", json.dumps(self.device(node, serial) | (more[0] if more else {}))]
+
+    @classmethod
+    def cmdline(cls):
+        """What the kernel command line of every guest begins with."""
+        return f"console={cls.CONSOLE} panic=5 {QUICK}"
 
     @staticmethod
     def start(kernel, initrd, cmdline):
@@ -288,3 +293,14 @@ class Guest:
             self.process.kill()
             self.process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class SelfBooting(Guest):
+    """Starts by these words of QEMU's, and not with a kernel."""
+
+    def __init__(self, name, words, disks, logs=None):
+        self.words = words
+        super().__init__(name, None, None, "", disks, logs)
+
+    def start(self, *_):
+        return self.words

@@ -13,12 +13,12 @@ from pathlib import Path
 from textwrap import dedent
 
 import layouts
-from guest import QUICK, Guest
+from guest import Guest
 from images import CACHE, digest, has_package, made_once, making, run
 
 MARK = "loaded-from"
 OWN, BASE = f"{MARK}=own.", f"{MARK}=base"      # of one length
-CMDLINE = f"console={Guest.CONSOLE} panic=5 rw {QUICK} {BASE}"
+CMDLINE = f"{Guest.cmdline()} rw {BASE}"
 OVMF = "/usr/share/OVMF/OVMF_{}_4M.fd"
 # Of Debian's package ovmf; what a guest writes to its variables is thrown away.
 FIRMWARE = {
@@ -112,17 +112,6 @@ def mark_own(base, own):
         found = -1
         while (found := content.find(BASE.encode(), found + 1)) >= 0:
             content[found:found + len(BASE)] = OWN.encode()
-
-
-class SelfBooting(Guest):
-    """Starts with its firmware, a name of FIRMWARE."""
-
-    def __init__(self, name, firmware, disks_in_order, logs=None):
-        self.firmware = FIRMWARE[firmware]
-        super().__init__(name, None, None, "", disks_in_order, logs)
-
-    def start(self, *_):
-        return self.firmware
 
 
 def loaded_from(guest):

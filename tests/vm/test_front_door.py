@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from images import CACHE, STABLE, Unavailable, fetched, locked, making, run
+from images import CACHE, STABLE, fetched, locked, making, run
 
 SOURCE = Path(__file__).parents[2]
 COMMANDS = ["tests/demo", "tests/run", "tests/bench/run"]
@@ -121,10 +121,7 @@ def pytest_generate_tests(metafunc):
 
 def test_front_door__complete(suite, commands, git, source):
     """On a minimal system, with what the commands install there alone."""
-    try:
-        archive = fetched(suite, "minimal", MINIMAL)
-    except Unavailable as reason:
-        pytest.skip(str(reason))
+    archive = fetched(suite, "minimal", MINIMAL)
     # What a run that was killed has left goes as well.
     system = CACHE / "minimal" / suite
     with locked(system):

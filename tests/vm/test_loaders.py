@@ -8,21 +8,13 @@ import pytest
 
 import loaders
 from conftest import LOGS
-from guest import BootFailed, Silent
-from images import STABLE, Unavailable
+from guest import BootFailed, SelfBooting, Silent
+from images import STABLE
 from inert import SERIAL, assert_inert, harm, leaks, root_disks, seen, status
 
 # As the base image comes.  Where it is named before the guest's own disk it has the
 # lower slot; "bootindex" gives the own disk that alone, "advised" the lower slot, too.
 ATTACHED = ["plugged", "after", "before", "bootindex", "advised"]
-
-
-def start(loader, attached, own, base, name):
-    own, base = (own, None, False), (base, SERIAL, True)
-    disks = {"plugged": [own], "after": [own, base], "before": [base, own],
-             "bootindex": [base, (*own, {"bootindex": 1})],
-             "advised": [(*base, {"addr": "0x11"}), (*own, {"addr": "0x10", "bootindex": 1})]}[attached]
-    return loaders.SelfBooting(name, loaders.LOADERS[loader].firmware, disks, LOGS)
 
 
 # Before its own disk is where it does most harm.
@@ -43,14 +35,16 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture
 def boot(request, deb, status_deb):
-    def make(suite, loader, attached, package):
-        debs = (status_deb, deb) if package else (status_deb,)
-        try:
-            own, base = loaders.disks(suite, loaders.LOADERS[loader], debs)
-        except Unavailable as reason:
-            pytest.skip(str(reason))
-        return base, start(loader, attached, own, base, request.node.name)
-    return make
+    """The file of the base image, and a guest to boot with it attached."""
+    def start(suite, name, attached, package):
+        loader = loaders.LOADERS[name]
+        own_path, base_path = loaders.disks(suite, loader, (status_deb, deb) if package else (status_deb,))
+        own, base = (own_path, None, False), (base_path, SERIAL, True)
+        disks = {"plugged": [own], "after": [own, base], "before": [base, own],
+                 "bootindex": [base, (*own, {"bootindex": 1})],
+                 "advised": [(*base, {"addr": "0x11"}), (*own, {"addr": "0x10", "bootindex": 1})]}[attached]
+        return base_path, SelfBooting(request.node.name, loaders.FIRMWARE[loader.firmware], disks, LOGS)
+    return start
 
 
 def check_discoverable(guest):
