@@ -78,7 +78,9 @@ begin() {
 	export BASEIMAGE_PROGRESS="$work/progress"
 	: >"$BASEIMAGE_PROGRESS"
 	tail -f --pid=$$ "$BASEIMAGE_PROGRESS" >&2 &
-	trap 'rm -rf "$work"' EXIT
+	# By itself it stays as long as nobody has waited for this process: a reader of its output may first want all.
+	follower=$!
+	trap 'kill "$follower"; rm -rf "$work"' EXIT
 }
 
 # copy_source DIRECTORY: what is not ignored of this tree, with or without git.

@@ -9,8 +9,8 @@ from layouts import ROOTS, SWAP_UUID
 
 SUITES = ["bookworm", "bullseye", "trixie", "sid"]
 GENERATORS = ["initramfs-tools", "busybox", "dracut", "hostonly"]
-# Others have tests of their own: test_attached.py, test_loaders.py.
-LAYOUTS = [layout for layout in ROOTS if layout not in ("lvm-disk", "discoverable")]
+# Others have tests of their own, but for one case: test_attached.py, test_loaders.py.
+LAYOUTS = [layout for layout in ROOTS if layout not in ("lvm-disk", "beside-64", "discoverable")]
 # When and where the base image comes: at boot before the guest's own disk, after
 # it, or one of each; while the initramfs waits for root; in the running guest.
 # The guest boots from what root= names.
@@ -41,7 +41,9 @@ ORDERED = [Case("bookworm", "initramfs-tools", "btrfs", attached, root)
 # of the guests can show.
 FIRST = [ORDERED[0], ORDERED[3], Case("bookworm", "initramfs-tools", "btrfs", "awaited", "partuuid")]
 FIRST += [Case("bullseye", "initramfs-tools", "lvm", attached, "mapper") for attached in ("before", "after")]
-FIRST += [Case("bookworm", "initramfs-tools", "lvm", "awaited", "mapper"),
+# How many partitions there are is no matter of what else differs.
+MANY = Case("trixie", "initramfs-tools", "beside-64", "around", "uuid")
+FIRST += [MANY, Case("bookworm", "initramfs-tools", "lvm", "awaited", "mapper"),
           Case("trixie", "dracut", "lvm", "awaited", "mapper"),
           Case("trixie", "hostonly", "lvm", "around", "mapper")]
 
@@ -81,7 +83,7 @@ def pairwise(cases, first):
 
 ROOT_VALUES = ["uuid", "partuuid", "label", "partlabel", "mapper"]
 ALL = [case for case in map(Case._make, product(SUITES, GENERATORS, LAYOUTS, ATTACHED, ROOT_VALUES))
-       if possible(case)]
+       if possible(case)] + [MANY]
 CHOSEN = pairwise([case for case in ALL if case.attached == "around"], FIRST)
 # Without the package, there must be harm.
 ORDERS = ["before", "after", "plugged"]
@@ -92,7 +94,7 @@ ONE_CONTROL_EACH = [(layout, ORDERS[number % 3]) for number, layout in enumerate
 def append(case):
     """What a case needs on the kernel command line beside root=."""
     words = []
-    if case.layout == "beside":
+    if case.layout.startswith("beside"):
         words.append(f"resume=UUID={SWAP_UUID}")
     if case.attached == "awaited":
         words.append(PATIENT)

@@ -41,7 +41,9 @@ def pytest_generate_tests(metafunc):
 
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("all"):
-        items[:] = [item for item in items if not item.get_closest_marker("all_only")]
+        left = [item for item in items if item.get_closest_marker("all_only")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
     put_longest_first(items)
 
 
@@ -91,15 +93,28 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.section("guests in which the base image was inert, of all that were booted")
     for line in zip(*(column.split(" ") for column in columns)):
         terminalreporter.write_line(f"{'':16}" + "".join(f"{word:>16}" for word in line))
-    for layout in cases.LAYOUTS:
+    for layout in layouts.ROOTS:
         row = [cells.get((layout, column), (0, 0)) for column in columns]
-        terminalreporter.write_line(f"{layout:16}" + "".join(
-            f"{f'{good}/{number}' if number else '-':>16}" for good, number in row))
+        if any(number for _, number in row):
+            terminalreporter.write_line(f"{layout:16}" + "".join(
+                f"{f'{good}/{number}' if number else '-':>16}" for good, number in row))
 
 
 @pytest.fixture(scope="session")
 def deb():
     return built("baseimage-udev")
+
+
+@pytest.fixture
+def older(deb, tmp_path):
+    """The package as an earlier version."""
+    unpacked = tmp_path / "older"
+    images.run("dpkg-deb", "-R", deb, unpacked)
+    control = unpacked / "DEBIAN/control"
+    control.write_text(control.read_text().replace("Version: ", "Version: 0~"))
+    path = tmp_path / "older.deb"
+    images.run("dpkg-deb", "--root-owner-group", "-b", unpacked, path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -371,25 +371,32 @@ def on_luks(seed_directory, target):
         partitioned(target / "0.raw", root_part(luks), spare_part(work))
 
 
-def beside_root(seed_directory, target):
-    """Everything that can lie beside a root, up to 64 partitions."""
-    with tempfile.TemporaryDirectory(dir=target) as name:
-        work = Path(name)
-        root = make_fs(seed_directory, work, "btrfs", f"UUID={SWAP_UUID} none swap sw 0 0")
-        small = sparse(work / "small", 8 * MIB)
-        run("mkfs.ext4", "-q", small)
-        bcache = sparse(work / "bcache", 8 * MIB)
-        run("make-bcache", "-B", bcache)
-        pv = lvm_pv(work / "pv", "besidevg", ("data", small))
-        md = md_member(work / "md", "guest:beside", small)
-        parts = [root_part(root), spare_part(work), swap_part(work), Part(bcache, 8 * MIB, "bcache"),
-                 Part(pv, os.path.getsize(pv), "pv"), Part(md, os.path.getsize(md), "md")]
-        for number, label in enumerate(AWKWARD):
-            labelled = sparse(work / f"labelled{number}", 2 * MIB)
-            run("mkfs.ext4", "-q", "-L", label, labelled)
-            parts.append(Part(labelled, 2 * MIB, label))
-        parts += [Part(None, MIB, f"filler {n}") for n in range(len(parts), 64)]
-        partitioned(target / "0.raw", *parts)
+def beside_parts(seed_directory, work):
+    """Everything that can lie beside a root, as partitions."""
+    root = make_fs(seed_directory, work, "btrfs", f"UUID={SWAP_UUID} none swap sw 0 0")
+    small = sparse(work / "small", 8 * MIB)
+    run("mkfs.ext4", "-q", small)
+    bcache = sparse(work / "bcache", 8 * MIB)
+    run("make-bcache", "-B", bcache)
+    pv = lvm_pv(work / "pv", "besidevg", ("data", small))
+    md = md_member(work / "md", "guest:beside", small)
+    parts = [root_part(root), spare_part(work), swap_part(work), Part(bcache, 8 * MIB, "bcache"),
+             Part(pv, os.path.getsize(pv), "pv"), Part(md, os.path.getsize(md), "md")]
+    for number, label in enumerate(AWKWARD):
+        labelled = sparse(work / f"labelled{number}", 2 * MIB)
+        run("mkfs.ext4", "-q", "-L", label, labelled)
+        parts.append(Part(labelled, 2 * MIB, label))
+    return parts
+
+
+def beside_root(at_least=0):
+    """Those, and empty ones up to a number of partitions."""
+    def make(seed_directory, target):
+        with tempfile.TemporaryDirectory(dir=target) as work:
+            parts = beside_parts(seed_directory, Path(work))
+            parts += [Part(None, MIB, f"filler {n}") for n in range(len(parts), at_least)]
+            partitioned(target / "0.raw", *parts)
+    return make
 
 
 def discoverable(seed_directory, target):
@@ -417,7 +424,8 @@ ROOTS = {
     "lvm-disk": (on_lvm_bare_disk, {"mapper": f"/dev/mapper/{VG}-root"}),
     "md": (on_md, BY_FS),
     "luks": (on_luks, {"mapper": f"/dev/mapper/{CRYPT_NAME}", "uuid": BY_FS["uuid"]}),
-    "beside": (beside_root, {"uuid": BY_FS["uuid"]}),
+    "beside": (beside_root(), {"uuid": BY_FS["uuid"]}),
+    "beside-64": (beside_root(64), {"uuid": BY_FS["uuid"]}),
     "discoverable": (discoverable, {"uuid": BY_FS["uuid"]}),
 }
 # Those without a partition.

@@ -89,14 +89,20 @@ INSTALL = "chroot $root dpkg --install /build/package.deb\n"
 HOLDS_RULE = "chroot $root sh -c 'lsinitramfs /boot/initrd.img-*' | grep -c baseimage || :\n"
 
 
+# As dpkg goes on, how much of the package the initramfs has after it.
+STEPS = [("--install /build/older.deb", 2), ("--install /build/package.deb", 2), ("--install /build/package.deb", 2),
+         ("--remove baseimage-udev", 0), ("--purge baseimage-udev", 0)]
+
+
 @needs_root
-def test_chroot__installed_and_purged(plain, fault):
+def test_chroot__installed_and_purged(plain, older, fault):
+    shutil.copy(older, plain.build)
     with fault("dpkg: no udevd runs"):
-        output = plain.run(INSTALL + "echo with $(" + HOLDS_RULE + ")\n"
-                           + "chroot $root dpkg --purge baseimage-udev\necho without $(" + HOLDS_RULE + ")\n"
-                           + "cd $root && find . -xdev -name '*baseimage*' ! -name 'baseimage-udev.list' -print\n")
-        assert "with 2\n" in output
-        assert "without 0\n" in output
+        output = plain.run(
+            "sed -i 's/^MODULES=.*/MODULES=list/' $root/etc/initramfs-tools/initramfs.conf\n" + "".join(f"chroot $root dpkg {words}\necho \"{words}: $({HOLDS_RULE.strip()})\"\n" for words, _ in STEPS)
+            + "cd $root && find . -xdev -name '*baseimage*' ! -name 'baseimage-udev.list' -print\n")
+        for words, number in STEPS:
+            assert f"{words}: {number}\n" in output
         assert "./" not in output
 
 

@@ -74,6 +74,14 @@ def test_front_door__says_what_is_lacking(command, lack, place, source):
     assert (result.returncode, result.stdout) == (2, "")
 
 
+def test_run__words_that_name_no_test():
+    """Said before anything is built."""
+    result = subprocess.run(["tests/run", "--nosuch"], cwd=SOURCE, stdin=subprocess.DEVNULL, capture_output=True,
+                            text=True, check=False)
+    assert result.stderr.endswith("tests/run: no test to run: --nosuch\n"), result
+    assert (result.returncode, result.stdout) == (2, "")
+
+
 SKIPPED = '<testcase name="a"><skipped message="trixie cannot be fetched: E: no network"/></testcase>'
 BOOTED = '<testcase name="b"><properties><property name="booted" value="x"/></properties></testcase>'
 
