@@ -101,7 +101,6 @@ FTSENT64 *__wrap_fts64_read(FTS64 *tree) {
 
 WRAP(int, sd_bus_new, (sd_bus * *bus), (bus), 0, -ENOMEM)
 WRAP(int, sd_bus_set_address, (sd_bus * bus, const char *a), (bus, a), 0, -ENOMEM)
-WRAP(int, sd_bus_set_method_call_timeout, (sd_bus * bus, uint64_t t), (bus, t), 0, -ENOTCONN)
 WRAP(int, sd_bus_message_enter_container, (sd_bus_message * m, char t, const char *c), (m, t, c), 0,
      -EBADMSG)
 WRAP(int, sd_bus_message_exit_container, (sd_bus_message * m), (m), 0, -EBADMSG)
