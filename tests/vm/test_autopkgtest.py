@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import LOGS
-from guest import Guest, accelerator
+from guest import accelerator
 from images import run
 from inert import SERIAL
 
@@ -58,7 +58,7 @@ def autopkgtest(request, tmp_path):
         path, = disk.paths
         qemu.write_text(QEMU.format(console=console, more=shlex.join([
             *accelerator(), "-nic", "none", "-kernel", str(disk.kernel), "-initrd", str(disk.initrd),
-            "-append", f"{Guest.cmdline()} root={disk.roots[root]} ro"])))
+            "-append", f"console=ttyS0 panic=5 root={disk.roots[root]} ro"])))
         qemu.chmod(0o755)
         print(run("autopkgtest", "--no-built-binaries", "--test-name=guest",
                   f"--timeout-factor={TIMEOUT_FACTOR}", f"--output-dir={tmp_path}/output", tmp_path / "source",
