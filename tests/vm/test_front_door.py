@@ -98,6 +98,14 @@ def test_tally__no_guest_at_all(cases, status, last, tmp_path):
     assert (result.returncode, result.stdout.splitlines()[-1]) == (status, last)
 
 
+def test_tally__no_results(tmp_path):
+    """pytest itself was ended."""
+    result = subprocess.run(["/usr/bin/python3", SOURCE / "tests/tally", tmp_path / "vm.xml"],
+                            stdout=subprocess.PIPE, text=True, check=False)
+    assert "no results: " in result.stdout
+    assert (result.returncode, result.stdout.splitlines()[-1]) == (1, "0 passed, 1 failed, 0 skipped")
+
+
 # A newcomer's machine: what is essential, apt, and git.
 MINIMAL = ["--variant=minbase", "--include=ca-certificates,git", "--aptopt=Acquire::Check-Valid-Until \"false\""]
 
