@@ -59,8 +59,8 @@ static int measure(const struct command *c, struct cost *ret) {
                 return -errno;
         if (pid == 0) {
                 int null = open("/dev/null", O_WRONLY);
-                dup2(null, 1);
-                dup2(null, 2);
+                if (null < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
+                        _exit(127);
                 close(null);
                 ptrace(PTRACE_TRACEME, 0, NULL, NULL);
                 raise(SIGSTOP);

@@ -17,8 +17,9 @@ LINES = Path(RULE).read_text(encoding="utf-8").splitlines()
 GUESTS = {
     'OPTIONS:="nowatch"': "test_base_image__read_again: written, parted",
 }
-if udev_version() >= 257:      # shows no priority
+if udev_version() >= 257:      # shows no priority, and runs no program
     GUESTS['OPTIONS+="link_priority=-1024"'] = "test_status__each_leak"
+    GUESTS |= {line: "test_base_image__beside_other_rules: inside" for line in LINES if "IMPORT{program}" in line}
 if not [disk for disk, device in devices() if disk != device]:
     GUESTS |= {line: "test_partitions__kept" if "SYMLINK" in line else "test_partition__open, test_base_image__read_again"
                for line in LINES if line.startswith('ENV{DEVTYPE}=="partition"')}

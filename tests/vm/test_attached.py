@@ -117,12 +117,15 @@ def test_init__no_systemd(make_disk, boot):
 AUTOPKGTEST_RULE = (
     'KERNEL=="vd*[!0-9]", ENV{ID_SERIAL}=="BASEIMAGE", OPTIONS+="link_priority=-1024", '
     'SYMLINK+="baseimage", ENV{ID_FS_UUID}="", ENV{ID_FS_TYPE}="", ENV{ID_FS_LABEL}=""')
+# As if one that comes first had looked inside: what it found the helper takes away.
+INSIDE_RULE = 'KERNEL=="vd*", ENV{ID_FS_UUID}="1", ENV{ID_FS_TYPE}="ext4"'
 
 
 @pytest.mark.parametrize("where, name, rule", [
     ("/run/udev/rules.d", "61-baseimage.rules", AUTOPKGTEST_RULE),
+    ("/run/udev/rules.d", "50-inside.rules", INSIDE_RULE),
     ("/etc/udev/rules.d", "60-persistent-storage.rules", ""),
-], ids=["autopkgtest", "60-persistent-storage-masked"])
+], ids=["autopkgtest", "inside", "60-persistent-storage-masked"])
 def test_base_image__beside_other_rules(where, name, rule, make_disk, boot, plug_base):
     disk = make_disk(layout="beside")
     with boot(disk) as guest:
