@@ -19,7 +19,7 @@ PARTITIONS = [1, 16, 64]
 REACHED = "systemctl show multi-user.target -P ActiveEnterTimestampMonotonic"
 
 
-def boot(image, *base, append=""):
+def boot(image, base=(), append=""):
     own, = image.paths
     with timed(Guest("bench-boot", image.kernel, image.initrd, f"root={image.roots['uuid']} ro {append}",
                      [(own, None, False), *((path, SERIAL, True) for path in base)], CACHE / "logs")) as guest:
@@ -30,13 +30,13 @@ def main():
     with_, without = disk("bookworm", "plain", "btrfs", (package(),)), disk("bookworm", "plain", "btrfs")
     with tempfile.TemporaryDirectory() as work:
         guests = {"without": (without,), "with": (with_,)}
-        guests |= {number: (with_, many_partitions(Path(work) / f"{number}.raw", number)) for number in PARTITIONS}
-        samples = {name: [] for name in [*guests, "off"]}
+        guests |= {number: (with_, [many_partitions(Path(work) / f"{number}.raw", number)]) for number in PARTITIONS}
+        guests["off"] = (*guests[PARTITIONS[-1]], "baseimage_udev=off")
+        samples = {name: [] for name in guests}
         for count in range(ROUNDS):
             note(f"boot: round {count + 1} of {ROUNDS}")
             for name in random.sample(list(guests), len(guests)):
                 samples[name].append(boot(*guests[name]))
-            samples["off"].append(boot(*guests[PARTITIONS[-1]], append="baseimage_udev=off"))
 
     table = Table(f"Boot, Debian 12 guest: start of the kernel to multi-user.target: {clock()}")
     table.at_most("no base image: package, to none", Ratio(samples["with"], samples["without"]), 1.02)
