@@ -19,7 +19,7 @@ GUESTS = {
 }
 if udev_version() >= 257:      # shows no priority, and runs no program
     GUESTS['OPTIONS+="link_priority=-1024"'] = "test_status__each_leak"
-    GUESTS |= {line: "test_base_image__beside_other_rules: inside" for line in LINES if "IMPORT{program}" in line}
+    GUESTS |= {line: "test_base_image__beside_other_rules: 50-inside.rules" for line in LINES if "IMPORT{program}" in line}
 if not [disk for disk, device in devices() if disk != device]:
     GUESTS |= {line: "test_partitions__kept" if "SYMLINK" in line else "test_partition__open, test_base_image__read_again"
                for line in LINES if line.startswith('ENV{DEVTYPE}=="partition"')}

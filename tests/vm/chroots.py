@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from architectures import NATIVE
-from images import CACHE, Unavailable, digest, made_once, making, run
+from images import CACHE, digest, fetching, made_once, run
 
 SOURCE = Path(__file__).parents[2]
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
@@ -65,11 +65,8 @@ def chroot_tree(name, what, suite, *options, key=""):
     path = CACHE / "builds" / f"{name}-{digest(key, *options)}"
     with made_once(path) as partial:
         if partial:
-            try:
-                with making(f"fetching {what}") as follow:
-                    run("mmdebstrap", "--verbose", "--format=directory", *options, suite, partial, follow=follow)
-            except RuntimeError as error:
-                raise Unavailable(f"{what} cannot be fetched: {error}") from error
+            with fetching(what) as follow:
+                run("mmdebstrap", "--verbose", "--format=directory", *options, suite, partial, follow=follow)
     return path
 
 

@@ -27,7 +27,6 @@ COMMON = (
 # What a guest has beside COMMON: the initramfs generator first of all.
 FLAVOURS = {
     "plain": "initramfs-tools",
-    "busybox": "initramfs-tools busybox",
     "crypt": "initramfs-tools cryptsetup-initramfs",
     "dracut": "dracut",
     "dracut-crypt": "dracut cryptsetup systemd-cryptsetup",
@@ -41,6 +40,8 @@ FLAVOURS = {
     # What autopkgtest itself needs, and what debian/tests/guest depends on.
     "autopkgtest": "initramfs-tools adduser apt python3 iproute2 qemu-utils",
 }
+# Made of the packages of another: cryptsetup-initramfs comes with busybox.
+SAME_PACKAGES = {"busybox": "crypt", "dracut-hostonly": "dracut"}
 # The current stable release: what the demo boots.
 STABLE = "trixie"
 
@@ -142,6 +143,19 @@ def making(what):
 
 
 @contextlib.contextmanager
+def fetching(what):
+    """As making(); what Debian's archive does not give is unavailable, all else that goes wrong is a fault."""
+    try:
+        with making(f"fetching {what}") as follow:
+            yield follow
+    except RuntimeError as error:
+        refused = re.search("^E: Failed to fetch .*", str(error), re.M)
+        if not refused or "No space left" in str(error):
+            raise
+        raise Unavailable(f"{what} cannot be fetched: {refused[0]}") from error
+
+
+@contextlib.contextmanager
 def locked(path):
     """Holds a lock of this name against other test processes."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -178,7 +192,7 @@ def static_qemu():
     path = CACHE / "trees" / f"qemu-user-{STABLE}"
     with made_once(path) as partial:
         if partial:
-            with making("fetching qemu-user") as follow:
+            with fetching("qemu-user") as follow:
                 run("mmdebstrap", "--mode=root", "--format=directory", "--variant=extract", "--include=qemu-user",
                     STABLE, partial, follow=follow)
     return path / "usr/bin"
@@ -196,7 +210,7 @@ def emulated(flavour):
 
 def tree(suite, flavour):
     """The tar of a suite with the packages of a flavour."""
-    flavour = flavour.removesuffix("-hostonly")     # made of the same packages
+    flavour = SAME_PACKAGES.get(flavour, flavour)
     # autopkgtest shares a directory by 9p, which the small kernel does not know.
     kernel = {"autopkgtest": "linux-image-amd64", "arm64": "linux-image-cloud-arm64"}.get(
         flavour, "linux-image-cloud-amd64")
@@ -224,16 +238,9 @@ def fetched(suite, name, options):
     path = CACHE / "trees" / f"{suite}-{name}-{digest(*options)}.tar"
     with made_once(path) as partial:
         if partial:
-            try:
-                with making(f"fetching Debian ({suite}, {name})") as follow:
-                    run(*emulated(name), "mmdebstrap", "--verbose", "--format=tar", *options, suite, partial,
-                        follow=follow)
-            except RuntimeError as error:
-                partial.unlink(missing_ok=True)
-                reasons = re.findall("^E: .*", str(error), re.M)
-                if "No space left" in str(error):
-                    raise
-                raise Unavailable(f"{suite} cannot be fetched: {reasons[0] if reasons else error}") from error
+            with fetching(f"Debian ({suite}, {name})") as follow:
+                run(*emulated(name), "mmdebstrap", "--verbose", "--format=tar", *options, suite, partial,
+                    follow=follow)
     return path
 
 

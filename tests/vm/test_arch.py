@@ -8,7 +8,7 @@ from chroots import build_packages, needs_root
 from conftest import LOGS
 from guest import BootFailed, Guest
 from images import STABLE
-from inert import SERIAL, absent_while_root_was_sought, assert_inert, leaks, status
+from inert import SERIAL, absent_while_root_was_sought, assert_inert, harm, leaks, seen as seen_by, status
 
 ARCHITECTURE = "arm64"
 # As the base image comes; without the package each of the controls comes to harm.
@@ -75,7 +75,7 @@ def test_arch__harm_without_package(attached, debs):
         with guest:
             if attached == "plugged":
                 guest.plug(path, SERIAL)
-            found = leaks(guest)
+            found = leaks(guest) | {f"seen by {name}": lines for name, lines in seen_by(guest).items()}
     except BootFailed as failure:
         found = {"boot": [str(failure)]}
-    assert any(found.values())
+    assert harm(found), found

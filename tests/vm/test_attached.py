@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How the base image comes, is looked at again and is used, one guest for each way."""
 
+import os
 import re
 from pathlib import Path
 
@@ -121,17 +122,24 @@ AUTOPKGTEST_RULE = (
 INSIDE_RULE = 'KERNEL=="vd*", ENV{ID_FS_UUID}="1", ENV{ID_FS_TYPE}="ext4"'
 
 
-@pytest.mark.parametrize("where, name, rule", [
-    ("/run/udev/rules.d", "61-baseimage.rules", AUTOPKGTEST_RULE),
-    ("/run/udev/rules.d", "50-inside.rules", INSIDE_RULE),
-    ("/etc/udev/rules.d", "60-persistent-storage.rules", ""),
-], ids=["autopkgtest", "inside", "60-persistent-storage-masked"])
-def test_base_image__beside_other_rules(where, name, rule, make_disk, boot, plug_base):
+OTHER_RULES = {
+    "/run/udev/rules.d/61-baseimage.rules": AUTOPKGTEST_RULE,
+    "/run/udev/rules.d/50-inside.rules": INSIDE_RULE,
+    # Masked.
+    "/etc/udev/rules.d/60-persistent-storage.rules": "",
+}
+
+
+def test_base_image__beside_other_rules(make_disk, boot, plug_base):
     disk = make_disk(layout="beside")
     with boot(disk) as guest:
-        guest.run(f"mkdir -p {where} && cat >{where}/{name} <<'END'\n{rule}\nEND\nudevadm control --reload")
-        plug_base(guest, disk)
-        assert_inert(guest)
+        for path, rule in OTHER_RULES.items():
+            print(path)
+            guest.run(f"mkdir -p {os.path.dirname(path)} && cat >{path} <<'END'\n{rule}\nEND\nudevadm control --reload")
+            plug_base(guest, disk)
+            assert_inert(guest)
+            unplug_base(guest)
+            guest.run(f"rm {path}")
 
 
 def test_base_image__beside_other_packages(make_disk, boot, plug_base):

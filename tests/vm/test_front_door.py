@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from images import CACHE, STABLE, fetched, locked, making, run
+from conftest import LOGS
+from images import CACHE, STABLE, Unavailable, fetched, fetching, locked, making, run
 
 SOURCE = Path(__file__).parents[2]
 COMMANDS = ["tests/demo", "tests/run", "tests/bench/run"]
@@ -106,6 +107,17 @@ def test_tally__no_results(tmp_path):
     assert (result.returncode, result.stdout.splitlines()[-1]) == (1, "0 passed, 1 failed, 0 skipped")
 
 
+@pytest.mark.parametrize("said, kind", [
+    ("E: Failed to fetch http://example.org/InRelease  Temporary failure resolving 'example.org'", Unavailable),
+    ("E: Failed to fetch http://example.org/a.deb  Could not write: No space left on device", RuntimeError),
+    ("E: setup failed: E: cannot find /usr/bin/qemu-aarch64-static", RuntimeError),
+])
+def test_fetching__a_fault_is_no_reason_to_skip(said, kind):
+    with pytest.raises(Exception) as caught, fetching("nothing"):
+        raise RuntimeError(f"mmdebstrap exited 25: I: running apt-get update...\n{said}\nE: it failed\n")
+    assert caught.type == kind
+
+
 # A newcomer's machine: what is essential, apt, and git.
 MINIMAL = ["--variant=minbase", "--include=ca-certificates,git", "--aptopt=Acquire::Check-Valid-Until \"false\""]
 
@@ -148,9 +160,11 @@ def test_front_door__complete(suite, commands, git, source):
             run("cp", "-a", source, system / "root/source")
             if git:
                 run("sh", "-ec", "git init -q && git add .", cwd=system / "root/source")
-            for command in commands:
-                with making(f"{command}, on a minimal Debian ({suite})"):
-                    print(run("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", IN_SYSTEM, "sh",
-                              system, command, CACHE.parent))
+            LOGS.mkdir(parents=True, exist_ok=True)
+            with open(LOGS / f"front-door-{suite}.log", "w", encoding="utf-8") as log:
+                for command in commands:
+                    with making(f"{command}, on a minimal Debian ({suite})"):
+                        run("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", IN_SYSTEM, "sh",
+                            system, command, CACHE.parent, follow=log.write)
         finally:
             shutil.rmtree(system)
