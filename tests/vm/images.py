@@ -97,7 +97,8 @@ IDLE_UNITS = ("systemd-logind.service getty.target systemd-binfmt.service system
               " proc-sys-fs-binfmt_misc.automount systemd-timesyncd.service systemd-random-seed.service"
               " systemd-udev-load-credentials.service systemd-journal-flush.service systemd-sysctl.service"
               " systemd-user-sessions.service systemd-sysusers.service ldconfig.service systemd-hwdb-update.service"
-              " systemd-journal-catalog-update.service systemd-update-done.service").split()
+              " systemd-journal-catalog-update.service systemd-update-done.service systemd-modules-load.service"
+              " blk-availability.service xfs_healer_start.service").split()
 
 
 class Unavailable(Exception):
