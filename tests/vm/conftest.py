@@ -156,11 +156,13 @@ def boot(request, record_property):
             for path, number, readonly in own:
                 guest.plug(path, number, readonly, settle=False)
 
+        # With nothing but its own disk it is what a test begins with, not what it tests.
+        kept = disks == own and serial is None and not append
         record_property("booted", str(disk.paths[0]))
         name = request.node.name.replace("/", "-").removeprefix("test_")
         return Guest(name, disk.kernel, disk.initrd, f"root={disk.roots[root or next(iter(disk.roots))]} ro {append}",
                      disks, LOGS, show=request.config.getoption("capture") == "no",
-                     meanwhile=meanwhile if attached == "awaited" else None)
+                     meanwhile=meanwhile if attached == "awaited" else None, kept=kept)
     return start
 
 

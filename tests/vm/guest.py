@@ -15,7 +15,7 @@ from pathlib import Path
 import pexpect
 import pexpect.fdpexpect
 
-from images import SHELL_PORT
+from images import CACHE, SHELL_PORT, digest, made_once
 
 # A guest that says nothing for so long, neither on its console nor in its shell,
 # is given up: one that is merely slow says something.
@@ -65,11 +65,15 @@ class Guest:
     each virtio disk in order; a serial of None is a disk that has none.  Disks
     are written to a throw-away overlay unless they are read-only.  The console
     goes to a file below logs, and with show to standard output as well.
+
+    kept: a guest like this one that has booted before is not booted again: it goes
+    on from there, with what it had said.
     """
 
     PROGRAM, CONSOLE = "qemu-system-x86_64", "ttyS0"
 
-    def __init__(self, name, kernel, initrd, append, disks, logs=None, show=False, meanwhile=None):
+    def __init__(self, name, kernel, initrd, append, disks, logs=None, show=False, meanwhile=None,
+                 kept=False):
         self.directory = Path(tempfile.mkdtemp(prefix="guest-"))
         self.console = Path(logs or self.directory) / f"{name}.console.log"
         self.console.parent.mkdir(parents=True, exist_ok=True)
@@ -77,14 +81,14 @@ class Guest:
         self.numbers = itertools.count()
         self.nodes = {}         # the disks that are attached: name to unplug by, serial
         self.process = self.shell = self.qmp = None
-        self.show, self.meanwhile = show, meanwhile
+        self.show, self.meanwhile, self.kept = show, meanwhile, kept
         self.command = [
             # A guest does not outlive its test, whatever ends that.
             "setpriv", "--pdeathsig", "KILL",
             self.PROGRAM, *self.machine(), "-smp", "2", "-m", "1024",
             "-nodefaults", "-display", "none", "-no-reboot",
             *self.start(kernel, initrd, f"{self.cmdline()} {append}"),
-            "-serial", f"file:{self.console}",
+            "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
             "-chardev", f"socket,id=shell,path={self.directory}/shell,server=on,wait=off",
             "-device", "virtio-serial-pci",
             "-device", f"virtserialport,chardev=shell,name={SHELL_PORT}",
@@ -138,8 +142,29 @@ class Guest:
         self.close()
 
     def boot(self):
+        if not self.kept:
+            self.come_up()
+            return
+        path = CACHE / "guests" / self.likeness()
+        with made_once(path) as partial:
+            if partial:
+                self.come_up()
+                self.keep(partial)
+                return
+        self.resume(path)
+
+    def come_up(self):
+        self.start_qemu()
+        if self.meanwhile:
+            self.meanwhile(self)
+        self.wait_for_shell()
+        self.run("systemctl is-system-running --wait || :")
+        # Units do not wait for all events: of terminals, say.
+        self.settle()
+
+    def start_qemu(self, *more):
         with open(self.directory / "qemu.log", "wb") as log:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen([*self.command, *more], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log)
         if self.show:
             subprocess.Popen(["tail", "--follow", f"--pid={self.process.pid}", str(self.console)])
@@ -149,12 +174,41 @@ class Guest:
         self.socket = self.connect("shell")
         self.shell = pexpect.fdpexpect.fdspawn(self.socket.fileno(), encoding="utf-8",
                                                codec_errors="replace")
-        if self.meanwhile:
-            self.meanwhile(self)
-        self.wait_for_shell()
-        self.run("systemctl is-system-running --wait || :")
-        # Units do not wait for all events: of terminals, say.
-        self.settle()
+
+    def likeness(self):
+        """What guests have in common of which one can stand for the other: all but their place."""
+        version = subprocess.run([self.PROGRAM, "--version"], stdout=subprocess.PIPE, check=True).stdout
+        words = "\0".join(self.command).replace(str(self.directory), "").replace(str(self.console), "")
+        return digest(version, words)
+
+    def keep(self, target):
+        """Writes what this guest is now to a directory, for resume(); it goes on."""
+        target.mkdir()
+        self.monitor("stop")
+        self.monitor("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
+        self.monitor("migrate", uri=f"exec:cat >{target}/memory")
+        self.migrated()
+        for overlay in self.directory.glob("*.qcow2"):
+            shutil.copy(overlay, target)
+        shutil.copy(self.console, target / "console")
+        self.monitor("cont")
+
+    def resume(self, kept):
+        """Starts as what keep() wrote."""
+        for overlay in kept.glob("*.qcow2"):
+            shutil.copy(overlay, self.directory)
+        shutil.copy(kept / "console", self.console)
+        # Its shell has to find its reader there.
+        self.start_qemu("-incoming", "defer")
+        self.monitor("migrate-incoming", uri=f"exec:cat {kept}/memory")
+        self.migrated()
+        self.monitor("cont")
+
+    def migrated(self):
+        while (status := self.monitor("query-migrate").get("status")) != "completed":
+            if status == "failed" or self.process.poll() is not None:
+                raise RuntimeError("QEMU, migrate: " + (self.directory / "qemu.log").read_text())
+            time.sleep(0.05)
 
     def connect(self, name):
         connection = socket.socket(socket.AF_UNIX)

@@ -15,7 +15,8 @@ MANUAL = Path(__file__).parents[2] / "man/baseimage-udev.7.in"
 
 def test_base_image__two_at_once(make_disk, boot, plug_base):
     disk = make_disk()
-    with boot(disk, "before") as guest:
+    with boot(disk) as guest:
+        plug_base(guest, disk)
         plug_base(guest, disk)
         assert len(base_disks(guest)) == 2
         assert_inert(guest)

@@ -23,9 +23,10 @@ def booted(older, deb, tmp_path, make_disk, boot):
     @contextlib.contextmanager
     def start(**options):
         carriers = [as_disk(path, tmp_path) for path in (older, deb)]
-        more = [(path, f"DEB{number}", True) for number, (path, _) in enumerate(carriers)]
         disk = make_disk(package=False)
-        with boot(disk, more=more, **options) as guest:
+        with boot(disk, **options) as guest:
+            for number, (path, _) in enumerate(carriers):
+                guest.plug(path, f"DEB{number}")
             # None is booted here, and to make one takes an emulated guest long: test_chroot__installed_and_purged does.
             guest.run("echo update_initramfs=no >/etc/initramfs-tools/update-initramfs.conf")
             for number, (_, size) in enumerate(carriers):
