@@ -26,9 +26,7 @@ COMMON = (
 )
 # What a guest has beside COMMON: the initramfs generator first of all.
 FLAVOURS = {
-    "plain": "initramfs-tools",
     "crypt": "initramfs-tools cryptsetup-initramfs",
-    "dracut": "dracut",
     "dracut-crypt": "dracut cryptsetup systemd-cryptsetup",
     # Others with rules of their own, and those who look for themselves.
     "others": "initramfs-tools udisks2 multipath-tools zfsutils-linux os-prober grub-common parted cloud-init",
@@ -36,12 +34,16 @@ FLAVOURS = {
     # Boot loaders, of guests that boot by themselves.
     "loaders": "initramfs-tools cpio dosfstools grub-pc-bin grub-efi-amd64-bin grub2-common systemd-boot",
     "dracut-uki": "dracut cpio dosfstools systemd-boot-efi systemd-ukify",
-    "piuparts": "initramfs-tools apt",
     # What autopkgtest itself needs, and what debian/tests/guest depends on.
     "autopkgtest": "initramfs-tools adduser apt python3 iproute2 qemu-utils",
 }
-# Made of the packages of another: cryptsetup-initramfs comes with busybox.
-SAME_PACKAGES = {"busybox": "crypt", "dracut-hostonly": "dracut"}
+# Made of another, less some of its packages: to fetch a Debian takes long.
+LESS = {
+    "plain": ("crypt", "cryptsetup-initramfs cryptsetup cryptsetup-bin busybox"),
+    "busybox": ("crypt", "cryptsetup-initramfs cryptsetup cryptsetup-bin"),
+    "dracut": ("dracut-crypt", "cryptsetup systemd-cryptsetup cryptsetup-bin"),
+    "dracut-hostonly": ("dracut-crypt", "cryptsetup systemd-cryptsetup cryptsetup-bin"),
+}
 # The current stable release: what the demo boots.
 STABLE = "trixie"
 
@@ -99,6 +101,8 @@ IDLE_UNITS = ("systemd-logind.service getty.target systemd-binfmt.service system
               " systemd-user-sessions.service systemd-sysusers.service ldconfig.service systemd-hwdb-update.service"
               " systemd-journal-catalog-update.service systemd-update-done.service systemd-modules-load.service"
               " blk-availability.service xfs_healer_start.service").split()
+# autopkgtest waits for the prompt of a login.
+LOGIN_UNITS = "getty.target systemd-logind.service systemd-user-sessions.service".split()
 
 
 class Unavailable(Exception):
@@ -210,8 +214,8 @@ def emulated(flavour):
 
 
 def tree(suite, flavour):
-    """The tar of a suite with the packages of a flavour."""
-    flavour = SAME_PACKAGES.get(flavour, flavour)
+    """The tar of a suite with the packages of a flavour, and those that it is to be LESS."""
+    flavour, _ = LESS.get(flavour, (flavour, ""))
     # autopkgtest shares a directory by 9p, which the small kernel does not know.
     kernel = {"autopkgtest": "linux-image-amd64", "arm64": "linux-image-cloud-arm64"}.get(
         flavour, "linux-image-cloud-amd64")
@@ -222,8 +226,13 @@ def tree(suite, flavour):
         *(f"--dpkgopt=path-exclude=/usr/share/{d}/*" for d in ("doc", "man", "locale", "info")),
     ]
     # An initramfs is made often here, and read once: speed goes before size.
-    options.append("--essential-hook=mkdir -p \"$1\"/etc/initramfs-tools/conf.d"
-                   " && echo COMPRESSLEVEL=1 >\"$1\"/etc/initramfs-tools/conf.d/fast")
+    files = {"/etc/initramfs-tools/conf.d/fast": "COMPRESSLEVEL=1"}
+    if flavour == "autopkgtest":
+        # Of its large kernel's modules no more than what it takes to find root.
+        files |= {"/etc/initramfs-tools/conf.d/small": "MODULES=list",
+                  "/usr/share/initramfs-tools/modules.d/test": "virtio_pci\nvirtio_blk\nbtrfs"}
+    options += [f"--essential-hook=mkdir -p \"$1\"{os.path.dirname(path)} && echo '{text}' >\"$1\"{path}"
+                for path, text in files.items()]
     if flavour == "arm64":
         options += ["--mode=root", "--architectures=arm64"]
     if flavour == "others":
@@ -256,6 +265,9 @@ def seed(suite, flavour, debs=()):
             partial.mkdir()
             with making(f"unpacking a guest's system ({suite}, {flavour})"):
                 run("tar", "-C", partial, "-xf", archive)
+                _, unwanted = LESS.get(flavour, (flavour, ""))
+                if unwanted:
+                    chroot(partial, "dpkg", "--no-triggers", "--purge", *unwanted.split())
             configure(partial, flavour)
             with making(f"making its initramfs ({suite}, {flavour})") as follow:
                 for deb in debs:
@@ -269,9 +281,11 @@ def seed(suite, flavour, debs=()):
 
 
 def remake_initramfs(directory, flavour):
-    """For what configure() changed in it."""
+    """For what configure(), or what it is LESS, changed in it."""
     if flavour.startswith("dracut"):
         chroot(directory, "dracut", "--force", "--regenerate-all")
+    elif flavour in LESS:
+        chroot(directory, "dpkg", "--configure", "--pending")
     elif flavour == "crypt":
         chroot(directory, "update-initramfs", "-u")
 
@@ -356,9 +370,9 @@ def configure(directory, flavour):
     wants = directory / "etc/systemd/system/sysinit.target.wants"
     wants.mkdir(exist_ok=True)
     (wants / "test-shell.service").symlink_to("/etc/systemd/system/test-shell.service")
-    # autopkgtest waits for the prompt of a login.
-    for unit in IDLE_UNITS if flavour != "autopkgtest" else ():
-        (directory / "etc/systemd/system" / unit).symlink_to("/dev/null")
+    for unit in IDLE_UNITS:
+        if flavour != "autopkgtest" or unit not in LOGIN_UNITS:
+            (directory / "etc/systemd/system" / unit).symlink_to("/dev/null")
     (directory / "etc/hostname").write_text("guest\n")
     (directory / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
     if flavour.startswith("dracut"):

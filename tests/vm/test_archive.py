@@ -54,7 +54,7 @@ def blhc(chroot, suite):
 
 def piuparts(chroot, suite):
     """In a tree of the release that has an initramfs to be made anew."""
-    chroot.run(f"mkdir $root/seed $root/build/piuparts; mount --bind {seed(suite, 'piuparts')} $root/seed\n"
+    chroot.run(f"mkdir $root/seed $root/build/piuparts; mount --bind {seed(suite, 'autopkgtest')} $root/seed\n"
                "cp /etc/resolv.conf $root/etc; mount --rbind /dev $root/dev\n"
                "chroot $root sh -c 'piuparts --existing-chroot=/seed --tmpdir=/build/piuparts --keep-sources-list"
                f" --distribution={suite} --no-upgrade-test --no-eatmydata"
