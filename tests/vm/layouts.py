@@ -143,9 +143,21 @@ def make_fs(directory, work, filesystem, *more, fstab=True):
         # mkfs.xfs of Debian 12 takes no directory, but a list of files.
         files = Path(work) / "files"
         files.write_text("/dev/null\n0 0\n" + "".join(f"{line}\n" for line in xfs_files(directory)))
-        mkfs("xfs", "-p", files, path)
+        mkfs_from_list(files, path)
         files.unlink()
     return path
+
+
+def mkfs_from_list(files, path):
+    """At times mkfs.xfs 6.1 says that there is no room for a name in a directory, where there is plenty: with
+    allocation groups of another size there is."""
+    for groups in 4, 3, 2:
+        try:
+            mkfs("xfs", "-f", "-d", f"agcount={groups}", "-p", files, path)
+            return
+        except RuntimeError as error:
+            if "createname error" not in str(error) or groups == 2:
+                raise
 
 
 def xfs_files(path, name=""):
