@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A QEMU guest: its disks, its console log, and a root shell in it."""
 
+import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -56,6 +58,26 @@ def accelerator():
     return ["-accel", "tcg,thread=single", "-cpu", "max"]
 
 
+def place():
+    """Waits for one of the places that tests/run gives to guests; returns what gives it back when it is closed.
+
+    Each has a processor to itself, however many make disks meanwhile.  Outside tests/run nobody waits.
+    """
+    taken = contextlib.ExitStack()
+    places = os.environ.get("BASEIMAGE_PLACES", "").split()
+    while places:
+        for path in places:
+            file = open(path, "rb")     # pylint: disable=consider-using-with
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                taken.enter_context(file)
+                return taken
+            except BlockingIOError:
+                file.close()
+        time.sleep(0.2)
+    return taken
+
+
 class Guest:
     """Boots on entering the context, ends on leaving it.
 
@@ -80,7 +102,7 @@ class Guest:
         self.console.write_bytes(b"")
         self.numbers = itertools.count()
         self.nodes = {}         # the disks that are attached: name to unplug by, serial
-        self.process = self.shell = self.qmp = None
+        self.process = self.shell = self.qmp = self.place = None
         self.show, self.meanwhile, self.kept = show, meanwhile, kept
         self.command = [
             # A guest does not outlive its test, whatever ends that.
@@ -163,6 +185,7 @@ class Guest:
         self.settle()
 
     def start_qemu(self, *more):
+        self.place = place()
         with open(self.directory / "qemu.log", "wb") as log:
             self.process = subprocess.Popen([*self.command, *more], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log)
@@ -348,6 +371,8 @@ class Guest:
         if self.process:
             self.process.kill()
             self.process.wait()
+        if self.place:
+            self.place.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import LOGS
-from guest import accelerator
+from guest import accelerator, place
 from images import run
 from inert import SERIAL
 
@@ -60,10 +60,11 @@ def autopkgtest(request, tmp_path):
             *accelerator(), "-nic", "none", "-kernel", str(disk.kernel), "-initrd", str(disk.initrd),
             "-append", f"console=ttyS0 panic=5 root={disk.roots[root]} ro"])))
         qemu.chmod(0o755)
-        print(run("autopkgtest", "--no-built-binaries", "--test-name=guest",
-                  f"--timeout-factor={TIMEOUT_FACTOR}", f"--output-dir={tmp_path}/output", tmp_path / "source",
-                  "--", "qemu", f"--qemu-command={qemu}", "--boot=none", f"--timeout-reboot={BOOT_SECONDS}",
-                  *options, path))
+        with place():
+            print(run("autopkgtest", "--no-built-binaries", "--test-name=guest",
+                      f"--timeout-factor={TIMEOUT_FACTOR}", f"--output-dir={tmp_path}/output", tmp_path / "source",
+                      "--", "qemu", f"--qemu-command={qemu}", "--boot=none", f"--timeout-reboot={BOOT_SECONDS}",
+                      *options, path))
         return tmp_path / "output"
     return start
 
