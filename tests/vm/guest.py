@@ -64,9 +64,9 @@ def place():
     Each has a processor to itself, however many make disks meanwhile.  Outside tests/run nobody waits.
     """
     taken = contextlib.ExitStack()
-    places = os.environ.get("BASEIMAGE_PLACES", "").split()
+    places = os.environ.get("BASEIMAGE_PLACES")
     while places:
-        for path in places:
+        for path in Path(places).iterdir():
             file = open(path, "rb")     # pylint: disable=consider-using-with
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -210,7 +210,7 @@ class Guest:
         self.monitor("stop")
         self.monitor("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
         self.monitor("migrate", uri=f"exec:cat >{target}/memory")
-        self.migrated()
+        self.wait_until(self.migrated)
         for overlay in self.directory.glob("*.qcow2"):
             shutil.copy(overlay, target)
         shutil.copy(self.console, target / "console")
@@ -224,14 +224,15 @@ class Guest:
         # Its shell has to find its reader there.
         self.start_qemu("-incoming", "defer")
         self.monitor("migrate-incoming", uri=f"exec:cat {kept}/memory")
-        self.migrated()
+        self.wait_until(self.migrated)
         self.monitor("cont")
 
     def migrated(self):
-        while (status := self.monitor("query-migrate").get("status")) != "completed":
-            if status == "failed" or self.process.poll() is not None:
-                raise RuntimeError("QEMU, migrate: " + (self.directory / "qemu.log").read_text())
-            time.sleep(0.05)
+        """Whether QEMU has written the guest's memory, or read it."""
+        status = self.monitor("query-migrate").get("status")
+        if status == "failed":
+            raise RuntimeError("QEMU, migrate: " + (self.directory / "qemu.log").read_text())
+        return status == "completed"
 
     def connect(self, name):
         connection = socket.socket(socket.AF_UNIX)
