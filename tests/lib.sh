@@ -6,7 +6,7 @@
 # need beside it.
 # shellcheck disable=SC2034
 DEMO_PACKAGES="btrfs-progs dosfstools dpkg-dev e2fsprogs fdisk mmdebstrap python3 python3-pexpect
-	qemu-system-x86 qemu-utils util-linux"
+	qemu-system-x86 qemu-utils util-linux zstd"
 # shellcheck disable=SC2034
 TEST_PACKAGES="$DEMO_PACKAGES autopkgtest bcache-tools clang clang-format clang-tidy cryptsetup-bin devscripts
 	gcovr git libclang-rt-dev lintian mandoc ovmf piuparts python3-pytest python3-pytest-xdist qemu-user shellcheck
@@ -59,7 +59,7 @@ need() {
 		fail "no namespaces can be made (unshare): a container has to be privileged, a chroot a mount point"
 	room "$CACHE" "$gib" XDG_CACHE_HOME
 	room "$TEMP" 2 TMPDIR
-	if { [ -n "$lacking" ] || ! ls "$CACHE"/trees/*.tar >/dev/null 2>&1; } && ! online; then
+	if { [ -n "$lacking" ] || ! ls "$CACHE"/trees/*.tar.zst >/dev/null 2>&1; } && ! online; then
 		fail "no network: apt-get update fails, and Debian has to be fetched${lacking:+, as have:$lacking}"
 	fi
 	[ -n "$lacking" ] || return 0

@@ -63,8 +63,9 @@ int facts_add_device(struct facts *facts, const char *name, const char *disk, st
                 .node = text_format("/dev/%s", name),
                 .links = { text_format("/dev/baseimage%s%s", part, number),
                            text_format("/dev/disk/by-id/virtio-" BASEIMAGE_SERIAL "%s%s", part, number) },
-                .partition = (unsigned)strtoul(number, NULL, 10),
         };
+        /* A disk has none: that stays 0. */
+        number_parse(number, '\0', &number, &device->partition);
         if (!device->name || !device->disk || !device->node || !device->links[0] || !device->links[1])
                 return -ENOMEM;
         *ret = device;

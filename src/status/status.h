@@ -184,6 +184,10 @@ char *unit_escape_path(const char *path);
  * of a template for it. */
 bool unit_is_of(const char *unit, const char *name);
 
+/* A decimal number and the byte after it; the end is beyond that.  -EINVAL: another byte, no number or too
+ * large a one. */
+int number_parse(const char *text, char stop, const char **ret_end, unsigned *ret);
+
 /* A device number as sysfs and mountinfo write it: 252:17.  -EINVAL: it is none. */
 int devnum_parse(const char *text, unsigned *ret_major, unsigned *ret_minor);
 

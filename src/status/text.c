@@ -101,24 +101,28 @@ static void unescape_octal(char *text) {
         *end = '\0';
 }
 
-static int parse_unsigned(const char *text, char stop, const char **ret_end, unsigned *ret) {
-        char *end;
+/* No strtoul(): it takes blanks and signs; and what is built on a newer Debian would not run on Debian 12,
+ * as with _GNU_SOURCE it is that of C23, which glibc has from 2.38 on. */
+int number_parse(const char *text, char stop, const char **ret_end, unsigned *ret) {
+        unsigned long long n = 0;
 
-        /* strtoul() would take blanks and signs. */
         if (*text < '0' || *text > '9')
                 return -EINVAL;
-        errno = 0;
-        unsigned long n = strtoul(text, &end, 10);
-        if (errno != 0 || n > UINT_MAX || *end != stop)
+        for (; *text >= '0' && *text <= '9'; text++) {
+                n = n * 10 + (unsigned)(*text - '0');
+                if (n > UINT_MAX)
+                        return -EINVAL;
+        }
+        if (*text != stop)
                 return -EINVAL;
-        *ret_end = end + 1;
+        *ret_end = text + 1;
         *ret = (unsigned)n;
         return 0;
 }
 
 int devnum_parse(const char *text, unsigned *ret_major, unsigned *ret_minor) {
-        int r = parse_unsigned(text, ':', &text, ret_major);
-        return r < 0 ? r : parse_unsigned(text, '\0', &text, ret_minor);
+        int r = number_parse(text, ':', &text, ret_major);
+        return r < 0 ? r : number_parse(text, '\0', &text, ret_minor);
 }
 
 /* 36 35 98:0 /root /mount/point rw,noatime shared:1 - ext4 /dev/vda1 rw */

@@ -18,6 +18,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+# What an image is called while it is made.
+PARTIAL = "partial."
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "baseimage-udev"
 
 COMMON = (
@@ -178,7 +180,7 @@ def made_once(path):
             yield None
             return
         prune(path.parent.name)
-        partial = path.with_name(path.name + ".partial")
+        partial = path.with_name(PARTIAL + path.name)
         if partial.is_dir():
             shutil.rmtree(partial)
         partial.unlink(missing_ok=True)
@@ -246,7 +248,7 @@ def tree(suite, flavour):
 
 def fetched(suite, name, options):
     """The tar that mmdebstrap makes of a suite with these options; name says to people what it is."""
-    path = CACHE / "trees" / f"{suite}-{name}-{digest(*options)}.tar"
+    path = CACHE / "trees" / f"{suite}-{name}-{digest(*options)}.tar.zst"
     with made_once(path) as partial:
         if partial:
             with fetching(f"Debian ({suite}, {name})") as follow:
@@ -400,13 +402,16 @@ class Disk:
     roots: dict        # the values that root= can take, by name
 
 
-def prune(kind, keep=30, seconds=1200):
+def prune(kind, seconds=1200):
     """Removes what was not used for longest: each image takes up to 1 GiB.
 
     What was used within so many seconds may still be in use.
     """
+    # A seed or a disk is made in seconds; what is fetched is not.
+    keep = 16 if kind in ("seeds", "disks") else 30
     with locked(CACHE / "prune"):
-        found = [path for path in (CACHE / kind).glob("*") if path.suffix not in (".lock", ".partial")]
+        found = [path for path in (CACHE / kind).glob("*")
+                 if path.suffix != ".lock" and not path.name.startswith(PARTIAL)]
         for path in sorted(found, key=lambda path: path.stat().st_mtime)[:-keep]:
             if path.stat().st_mtime > time.time() - seconds:
                 break

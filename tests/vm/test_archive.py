@@ -2,6 +2,8 @@
 """What Debian's archive and its helpers would say, in a chroot of each release
 that can build the package, with that release's own tools."""
 
+import re
+
 import pytest
 
 from chroots import Chroot, build_tree, copy_source, needs_root
@@ -16,6 +18,7 @@ SUPPRESSED = {
     "trixie": "no-human-maintainers,newer-standards-version",
     "sid": "no-human-maintainers",
 }
+OLDEST_LIBC = "2.36"
 USER = "setpriv --reuid=65534 --regid=65534 --clear-groups"
 
 
@@ -40,6 +43,13 @@ def reproducible(chroot, suite):
                   "export HOME=/nonexistent LC_ALL=C TZ=Pacific/Kiritimati DEB_BUILD_OPTIONS='parallel=1 nocheck'\n"
                   f"{USER} dpkg-buildpackage -us -uc -b\n"
                   "cd ..; for deb in *.deb; do cmp $deb /build/root/$deb; done")
+
+
+def for_old_guests(chroot, suite):
+    """baseimage-status runs on Debian 12, the oldest that has what it needs, wherever it is built: images of guests
+    are made on newer machines."""
+    depends = chroot.inside("dpkg-deb --field /build/root/baseimage-status_*.deb Depends")
+    chroot.inside(f"dpkg --compare-versions {re.search(r'libc6 .>= (.+?)[)]', depends)[1]} le {OLDEST_LIBC}")
 
 
 def lintian(chroot, suite):
@@ -73,7 +83,7 @@ def autopkgtest(chroot, suite):
 def test_archive(suite, chroot):
     build(chroot)
     failed = {}
-    for check in reproducible, lintian, blhc, piuparts, autopkgtest:
+    for check in reproducible, for_old_guests, lintian, blhc, piuparts, autopkgtest:
         try:
             check(chroot, suite)
         except RuntimeError as error:

@@ -136,7 +136,8 @@ exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF
 
 def all_of_it(suite):
     """As much as a suite is tried with: the words of the commands, and whether it is a checkout of git."""
-    every = [f"tests/demo {suite}", "XDG_CACHE_HOME=/mnt tests/run -k test_guest"]
+    every = [f"tests/demo {suite}",
+             "XDG_CACHE_HOME=/mnt tests/run -k 'test_guest or test_status__initramfs'"]
     return pytest.param(suite, every, suite != STABLE, id=f"{suite}-all")
 
 
