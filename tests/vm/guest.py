@@ -116,6 +116,7 @@ class Guest:
             "-device", f"virtserialport,chardev=shell,name={SHELL_PORT}",
             "-qmp", f"unix:{self.directory}/qmp,server=on,wait=off",
         ]
+        self.paths = [Path(path) for path, *_ in disks]
         for path, serial, readonly, *more in disks:
             node = f"disk{next(self.numbers)}"
             self.nodes[node] = serial
@@ -202,7 +203,8 @@ class Guest:
         """What guests have in common of which one can stand for the other: all but their place."""
         version = subprocess.run([self.PROGRAM, "--version"], stdout=subprocess.PIPE, check=True).stdout
         words = "\0".join(self.command).replace(str(self.directory), "").replace(str(self.console), "")
-        return digest(version, words)
+        # A disk that was made again has other blocks under the same name.
+        return digest(version, words, *(path.stat().st_mtime_ns for path in self.paths))
 
     def keep(self, target):
         """Writes what this guest is now to a directory, for resume(); it goes on."""

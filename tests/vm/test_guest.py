@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""When a guest is given up: with a shell, a console and a clock that are made up."""
+"""When a guest is given up, with a shell, a console and a clock that are made up; and which is another's equal."""
 
 import re
 
@@ -88,3 +88,15 @@ def test_guest__ended(play):
     with pytest.raises(BootFailed, match="(?s)Booting.*QEMU has ended"):
         wait()
     assert played.now == 5
+
+
+def test_guest__of_another_disk(tmp_path):
+    disk = tmp_path / "0.raw"
+
+    def likeness():
+        disk.write_bytes(b"")
+        guest = Guest("guest", "vmlinuz", "initrd", "", [(disk, None, True)], logs=tmp_path)
+        guest.directory.rmdir()
+        return guest.likeness()
+
+    assert likeness() != likeness()
