@@ -257,17 +257,21 @@ def fetched(suite, name, options):
     return path
 
 
+def seed_path(suite, flavour, debs=()):
+    """Where seed() makes its directory, named after all that is in it."""
+    key = digest(tree(suite, flavour).name, Path(__file__).read_text(),
+                 *(hashlib.sha256(deb.read_bytes()).hexdigest() for deb in debs))
+    return CACHE / "seeds" / f"{suite}-{flavour}-{'with' if has_package(debs) else 'without'}-{key}"
+
+
 def seed(suite, flavour, debs=()):
     """The directory of a bootable system, with these .deb files installed in it."""
-    archive = tree(suite, flavour)
-    key = digest(archive.name, Path(__file__).read_text(),
-                 *(hashlib.sha256(deb.read_bytes()).hexdigest() for deb in debs))
-    path = CACHE / "seeds" / f"{suite}-{flavour}-{'with' if has_package(debs) else 'without'}-{key}"
+    path = seed_path(suite, flavour, debs)
     with made_once(path) as partial:
         if partial:
             partial.mkdir()
             with making(f"unpacking a guest's system ({suite}, {flavour})"):
-                run("tar", "-C", partial, "-xf", archive)
+                run("tar", "-C", partial, "-xf", tree(suite, flavour))
                 if flavour in LESS:
                     _, unwanted = LESS[flavour]
                     chroot(partial, "dpkg", "--no-triggers", "--purge", *unwanted.split())
@@ -407,8 +411,11 @@ def prune(kind, seconds=1200):
 
     What was used within so many seconds may still be in use.
     """
-    # A seed or a disk is made in seconds; what is fetched is not.
-    keep = 16 if kind in ("seeds", "disks") else 30
+    # All the disks of a selection, that the next run may boot them.  But a seed or a
+    # disk is made in seconds, and what is fetched is not: where room is scarce, few.
+    keep = 80 if kind == "disks" else 30
+    if kind in ("seeds", "disks") and shutil.disk_usage(CACHE).free < 16 << 30:
+        keep = 16
     with locked(CACHE / "prune"):
         found = [path for path in (CACHE / kind).glob("*")
                  if path.suffix != ".lock" and not path.name.startswith(PARTIAL)]

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from images import (CACHE, CRYPT_KEY, CRYPT_NAME, CRYPT_UUID, Disk, digest, has_package, locked,
-                    made_once, making, run, seed)
+                    made_once, making, run, seed, seed_path)
 
 SECTOR = 512
 MIB = 1 << 20
@@ -58,19 +58,21 @@ AWKWARD = ["a blank", "sla/sh", "Größe ☃", "per%cent", "quo\"te", "back\\sla
 
 def disk(suite, flavour, root, debs=()):
     """Makes, or finds, the disk of a guest: root is a name of ROOTS."""
-    directory = seed(suite, flavour, debs)
     make, sources = ROOTS[root]
-    key = digest(directory.name, Path(__file__).read_text())
+    key = digest(seed_path(suite, flavour, debs).name, Path(__file__).read_text())
     path = CACHE / "disks" / f"{suite}-{flavour}-{root}-{'with' if has_package(debs) else 'without'}-{key}"
     with made_once(path) as partial:
         if partial:
+            directory = seed(suite, flavour, debs)
             partial.mkdir()
             # One at a time: the seed's fstab is that of the disk being made.
             with locked(directory.with_suffix(".fstab")), making(f"making a disk ({suite}, {flavour}, {root})"):
                 make(directory, partial)
-    kernel, = (directory / "boot").glob("vmlinuz-*")
-    initrd, = (directory / "boot").glob("initrd.img-*")
-    return Disk(tuple(sorted(path.glob("*.raw"))), kernel, initrd, sources)
+            # What starts it stays when the seed is gone.
+            for name in "vmlinuz", "initrd.img":
+                file, = (directory / "boot").glob(f"{name}-*")
+                os.link(file, partial / name)
+    return Disk(tuple(sorted(path.glob("*.raw"))), path / "vmlinuz", path / "initrd.img", sources)
 
 
 # Pieces
