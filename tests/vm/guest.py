@@ -247,13 +247,16 @@ class Guest:
         raise BootFailed("QEMU: " + (self.directory / "qemu.log").read_text())
 
     def wait_for_shell(self):
-        # QEMU keeps what is sent until the shell reads.
-        self.shell.send(f"echo {PROMPT}\n")
-        self.expect(f"{PROMPT}\n")
+        # QEMU keeps what is sent until somebody reads: OVMF of Debian 13 may, before the shell.
+        ask = f"echo {PROMPT}\n"
+        self.shell.send(ask)
+        self.expect(f"{PROMPT}\n", again=ask)
+        self.run(":")           # each is answered
 
-    def expect(self, pattern, silence=SILENCE_SECONDS):
+    def expect(self, pattern, silence=SILENCE_SECONDS, again=""):
         """Waits for what the shell is to say, for as long as the guest says anything at all.
 
+        again: what to send whenever it has said nothing for a while.
         Raises BootFailed at once if the guest is dead, Silent after so many seconds of silence.
         """
         said, since = None, time.monotonic()
@@ -266,6 +269,9 @@ class Guest:
             except pexpect.TIMEOUT:
                 pass
             console = self.read_console()
+            if again:
+                with contextlib.suppress(OSError):      # ended just now
+                    self.shell.send(again)
             now = len(console), len(self.shell.buffer)
             if now != said:
                 said, since = now, time.monotonic()
