@@ -32,7 +32,7 @@ SCANNERS = {
     # As a user would who looks at what there is; parted opens each disk to write.
     "sfdisk": ("sfdisk", "sfdisk -l >/dev/null"),
     "parted": ("parted", "parted -ls >/dev/null && parted -ls >/dev/null; udevadm settle --timeout=600"),
-    "os-prober": ("os-prober", "os-prober"),
+    # It asks os-prober.
     "grub-mkconfig": ("grub-mkconfig", "mkdir -p /boot/grub; echo GRUB_DISABLE_OS_PROBER=false >/etc/default/grub;"
                                        " grub-mkconfig"),
     # It logs the labels of all file systems that it found.
@@ -238,12 +238,15 @@ def usable(guest, partitions=False, read=False):
     Where there are several, either may have a name.
     """
     disks = base_disks(guest)
-    for disk in disks:
-        for name in devices(guest, [disk]) if partitions else [disk]:
-            part = name.removeprefix(disk) and f"-part{name.removeprefix(disk)}"
-            for link in f"/dev/baseimage{part}", f"/dev/disk/by-id/virtio-{SERIAL}{part}":
-                target = guest.run(f"readlink -e {link}", check=False).strip()
-                assert target in [f"/dev/{other}{name.removeprefix(disk)}" for other in disks], (link, target)
+    names = devices(guest, disks) if partitions else disks
+    leads = {}
+    for part in {name.lstrip("abcdefghijklmnopqrstuvwxyz") for name in names}:
+        for link in "/dev/baseimage", f"/dev/disk/by-id/virtio-{SERIAL}":
+            leads[f"{link}-part{part}" if part else link] = [f"/dev/{disk}{part}" for disk in disks]
+    # All at once: to ask for each of 64 partitions takes an emulated guest long.
+    targets = guest.run(f"readlink -e {' '.join(leads)}").splitlines()
+    for (link, expected), target in zip(leads.items(), targets, strict=True):
+        assert target in expected, (link, target)
     if read:
         # Not by way of the page cache, which takes an emulated guest long.
         guest.run("dd if=/dev/baseimage of=/dev/null bs=1M iflag=direct")

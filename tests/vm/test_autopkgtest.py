@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import LOGS
-from guest import accelerator, place
+from guest import QUICK, accelerator, place
 from images import run
 from inert import SERIAL
 
@@ -58,7 +58,7 @@ def autopkgtest(request, tmp_path):
         path, = disk.paths
         qemu.write_text(QEMU.format(console=console, more=shlex.join([
             *accelerator(), "-nic", "none", "-kernel", str(disk.kernel), "-initrd", str(disk.initrd),
-            "-append", f"console=ttyS0 panic=5 root={disk.roots[root]} ro"])))
+            "-append", f"console=ttyS0 panic=5 {QUICK} root={disk.roots[root]} ro"])))
         qemu.chmod(0o755)
         with place():
             print(run("autopkgtest", "--no-built-binaries", "--test-name=guest",
