@@ -62,7 +62,8 @@ def chroot_tree(name, what, suite, *options, key=""):
         "--mode=root", "--variant=minbase", "--aptopt=Acquire::Check-Valid-Until \"false\"",
         "--aptopt=Acquire::Languages \"none\"", "--dpkgopt=force-unsafe-io",
         *(f"--dpkgopt=path-exclude=/usr/share/{d}/*" for d in ("doc", "man", "locale", "info")), *options]
-    path = CACHE / "builds" / f"{name}-{digest(key, *options)}"
+    # Wherever this tree is.
+    path = CACHE / "builds" / f"{name}-{digest(key, *(option.replace(str(SOURCE), '') for option in options))}"
     with made_once(path) as partial:
         if partial:
             with fetching(what) as follow:

@@ -103,6 +103,8 @@ IDLE_UNITS = ("systemd-binfmt.service systemd-update-utmp.service"
               " systemd-sysusers.service ldconfig.service systemd-hwdb-update.service"
               " systemd-journal-catalog-update.service systemd-update-done.service systemd-modules-load.service"
               " blk-availability.service xfs_healer_start.service").split()
+IDLE_GENERATORS = ("debug hibernate-resume integritysetup rc-local run ssh system-update sysv tpm2 veritysetup"
+                   " factory-reset bless-boot").split()
 # So are these, but to autopkgtest: it waits for the prompt of a login.
 LOGIN_UNITS = "getty.target systemd-logind.service systemd-user-sessions.service".split()
 
@@ -367,6 +369,9 @@ def configure(directory, flavour):
         write_script(scripts / "local-bottom/look", LOOK)
         write_script(scripts / "init-premount/patience", PATIENCE)
         write_script(scripts / "scan", SCAN)
+        # Or systemd starts the shell again and again, until udev has loaded it.
+        with open(directory / "etc/initramfs-tools/modules", "a", encoding="ascii") as modules:
+            modules.write("virtio_console\n")
     write_script(directory / PLAIN_INIT[1:], PLAIN_INIT_SCRIPT)
     if flavour == "others":
         (directory / "etc/cloud/cloud-init.disabled").touch()
@@ -379,6 +384,10 @@ def configure(directory, flavour):
     (wants / "test-shell.service").symlink_to("/etc/systemd/system/test-shell.service")
     for unit in IDLE_UNITS + (LOGIN_UNITS if flavour != "autopkgtest" else []):
         (directory / "etc/systemd/system" / unit).symlink_to("/dev/null")
+    generators = directory / "etc/systemd/system-generators"
+    generators.mkdir(exist_ok=True)
+    for name in IDLE_GENERATORS:
+        (generators / f"systemd-{name}-generator").symlink_to("/dev/null")
     (directory / "etc/hostname").write_text("guest\n")
     (directory / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
     if flavour.startswith("dracut"):
@@ -413,7 +422,7 @@ def prune(kind, seconds=1200):
     """
     # All the disks of a selection, that the next run may boot them.  But a seed or a
     # disk is made in seconds, and what is fetched is not: where room is scarce, few.
-    keep = 80 if kind == "disks" else 30
+    keep = 80 if kind == "disks" else 40
     if kind in ("seeds", "disks") and shutil.disk_usage(CACHE).free < 16 << 30:
         keep = 16
     with locked(CACHE / "prune"):
