@@ -99,6 +99,16 @@ def test_tally__no_guest_at_all(cases, status, last, tmp_path):
     assert (result.returncode, result.stdout.splitlines()[-1]) == (status, last)
 
 
+@pytest.mark.parametrize("skipped", ['<skipped message="no tool"/>',
+                                     "<skipped/><system-out>looks for it\nno tool</system-out>"])
+def test_tally__says_what_was_skipped(skipped, tmp_path):
+    """As pytest writes it, and as Meson does."""
+    (tmp_path / "a.xml").write_text(f'<testsuite><testcase name="a">{skipped}</testcase></testsuite>')
+    result = subprocess.run(["/usr/bin/python3", SOURCE / "tests/tally", tmp_path / "a.xml"],
+                            stdout=subprocess.PIPE, text=True, check=False)
+    assert "skipped: a: no tool\n" in result.stdout
+
+
 def test_tally__no_results(tmp_path):
     """pytest itself was ended."""
     result = subprocess.run(["/usr/bin/python3", SOURCE / "tests/tally", tmp_path / "vm.xml"],
