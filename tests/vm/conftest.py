@@ -49,7 +49,8 @@ def pytest_collection_modifyitems(config, items):
 
 def put_longest_first(items):
     """The longest first, or one worker would be at it when the others are done."""
-    items.sort(key=lambda item: item.path.stem not in ("test_front_door", "test_package", "test_autopkgtest"))
+    first = "test_front_door", "test_package", "test_autopkgtest", "test_other_devices"
+    items.sort(key=lambda item: item.path.stem not in first)
 
 
 @pytest.hookimpl(tryfirst=True)
