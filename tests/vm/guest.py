@@ -34,8 +34,7 @@ IDLE_DRIVERS = ("kvm_amd kvm aesni_intel ghash_clmulni_intel sha512_ssse3 sha256
                 " crc32_pclmul cryptd crypto_simd powernow_k8 acpi_cpufreq evdev button serio_raw qemu_fw_cfg ata_piix"
                 " ata_generic psmouse pcspkr floppy i2c_piix4").split()
 # So are a clock that is read by way of QEMU, and pages that are zeroed twice.
-QUICK = " ".join(["cryptomgr.notests audit=0 apparmor=0 rcupdate.rcu_expedited=1 tsc=reliable"
-                  " init_on_alloc=0",
+QUICK = " ".join(["cryptomgr.notests audit=0 apparmor=0 rcupdate.rcu_expedited=1 tsc=reliable init_on_alloc=0",
                   f"modprobe.blacklist={','.join(IDLE_DRIVERS)}"])
 PROMPT = "guest-shell-"
 

@@ -56,6 +56,7 @@ def autopkgtest(request, tmp_path):
     def start(disk, root, *options):
         LOGS.mkdir(parents=True, exist_ok=True)
         path, = disk.paths
+        # Not Guest.cmdline(): this guest has two serial lines, and of one alone it may keep the other.
         qemu.write_text(QEMU.format(console=console, more=shlex.join([
             *accelerator(), "-nic", "none", "-kernel", str(disk.kernel), "-initrd", str(disk.initrd),
             "-append", f"console=ttyS0 panic=5 {QUICK} root={disk.roots[root]} ro"])))
