@@ -107,6 +107,14 @@ IDLE_GENERATORS = ("debug hibernate-resume integritysetup rc-local run ssh syste
                    " factory-reset bless-boot").split()
 # So are these, but to autopkgtest: it waits for the prompt of a login.
 LOGIN_UNITS = "getty.target systemd-logind.service systemd-user-sessions.service".split()
+# And so is what is no disk to the coldplug of the running system, a quarter of the
+# whole boot, but where the kernel command line asks for all; initramfs do it in full.
+COLDPLUG_ALL = "test.coldplug"
+COLDPLUG = f"""\
+[Service]
+ExecCondition=/bin/sh -c 'grep -qw {COLDPLUG_ALL} /proc/cmdline || {{ udevadm trigger --action=add \
+    --subsystem-match=block --subsystem-match=virtio --subsystem-match=virtio-ports; exit 1; }}'
+"""
 
 
 class Unavailable(Exception):
@@ -375,19 +383,22 @@ def configure(directory, flavour):
     write_script(directory / PLAIN_INIT[1:], PLAIN_INIT_SCRIPT)
     if flavour == "others":
         (directory / "etc/cloud/cloud-init.disabled").touch()
-    (directory / "etc/systemd/system/test-shell.service").write_text(
-        AUTOPKGTEST_UNIT if flavour == "autopkgtest" else SHELL_UNIT)
+    units = directory / "etc/systemd/system"
+    idle = [units / unit for unit in IDLE_UNITS]
+    idle += [directory / f"etc/systemd/system-generators/systemd-{name}-generator" for name in IDLE_GENERATORS]
     if flavour == "autopkgtest":
+        (units / "test-shell.service").write_text(AUTOPKGTEST_UNIT)
         (directory / "etc/test-shell.sh").write_text(AUTOPKGTEST_ENV)
-    wants = directory / "etc/systemd/system/sysinit.target.wants"
-    wants.mkdir(exist_ok=True)
-    (wants / "test-shell.service").symlink_to("/etc/systemd/system/test-shell.service")
-    for unit in IDLE_UNITS + (LOGIN_UNITS if flavour != "autopkgtest" else []):
-        (directory / "etc/systemd/system" / unit).symlink_to("/dev/null")
-    generators = directory / "etc/systemd/system-generators"
-    generators.mkdir(exist_ok=True)
-    for name in IDLE_GENERATORS:
-        (generators / f"systemd-{name}-generator").symlink_to("/dev/null")
+    else:
+        (units / "test-shell.service").write_text(SHELL_UNIT)
+        idle += [units / unit for unit in LOGIN_UNITS]
+        coldplug = units / "systemd-udev-trigger.service.d/test.conf"
+        coldplug.parent.mkdir()
+        coldplug.write_text(COLDPLUG)
+    links = {units / "sysinit.target.wants/test-shell.service": "/etc/systemd/system/test-shell.service"}
+    for path, target in (links | dict.fromkeys(idle, "/dev/null")).items():
+        path.parent.mkdir(exist_ok=True)
+        path.symlink_to(target)
     (directory / "etc/hostname").write_text("guest\n")
     (directory / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
     if flavour.startswith("dracut"):
