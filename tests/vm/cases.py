@@ -4,7 +4,7 @@
 from itertools import combinations, product
 from typing import NamedTuple
 
-from images import CRYPT_NAME, CRYPT_UUID, PATIENT
+from images import COLDPLUG_ALL, CRYPT_NAME, CRYPT_UUID, PATIENT
 from layouts import ROOTS, SWAP_UUID
 
 SUITES = ["bookworm", "bullseye", "trixie", "sid"]
@@ -94,6 +94,9 @@ ONE_CONTROL_EACH = [(layout, ORDERS[number % 3]) for number, layout in enumerate
 def append(case):
     """What a case needs on the kernel command line beside root=."""
     words = []
+    # The oldest cases and the largest also show that nothing hangs on what is left out.
+    if case in [*ORDERED, MANY]:
+        words.append(COLDPLUG_ALL)
     if case.layout.startswith("beside"):
         words.append(f"resume=UUID={SWAP_UUID}")
     if case.attached == "awaited":
