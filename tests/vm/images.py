@@ -107,8 +107,8 @@ IDLE_GENERATORS = ("debug hibernate-resume integritysetup rc-local run ssh syste
                    " factory-reset bless-boot").split()
 # So are these, but to autopkgtest: it waits for the prompt of a login.
 LOGIN_UNITS = "getty.target systemd-logind.service systemd-user-sessions.service".split()
-# And so is what is no disk to the coldplug of the running system, a quarter of the
-# whole boot, but where the kernel command line asks for all; initramfs do it in full.
+# And so is what is no disk to the coldplug of the running system, but where the kernel
+# command line asks for all; the initramfs does it in full.
 COLDPLUG_ALL = "test.coldplug"
 COLDPLUG = f"""\
 [Service]
