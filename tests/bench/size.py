@@ -1,30 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the package takes: the helper, the deb, and the initramfs of a guest."""
 
-import gzip
-import subprocess
 import tempfile
 from pathlib import Path
 
 from bench import Table, note, package
-from images import Unavailable, run, seed
+from images import Unavailable, run, seed, unpacked
 
 KIB = 1024
 HELPER = "usr/lib/udev/baseimage_id"
-
-
-def uncompressed(initrd):
-    """The size of what an initrd holds: cpio archives, the last one compressed."""
-    data = initrd.read_bytes()
-    # Whatever stands before it (microcode) is not compressed.
-    for magic, unpack in ((b"\x28\xb5\x2f\xfd", ["zstd", "-dc"]), (b"\x1f\x8b\x08", None)):
-        start = 0 if data.startswith(magic) else data.find(b"\0" + magic) + 1
-        if data[start:].startswith(magic):
-            rest = data[start:]
-            plain = gzip.decompress(rest) if unpack is None else subprocess.run(
-                unpack, input=rest, stdout=subprocess.PIPE, check=True).stdout
-            return start + len(plain)
-    raise RuntimeError(f"{initrd}: neither zstd nor gzip")
 
 
 def row(table, what, size, bar):
@@ -45,7 +29,7 @@ for suite, flavour in (("bookworm", "plain"), ("trixie", "dracut")):
         note(f"left out: {reason}")
         continue
     what = f"initramfs growth, {suite}, {'dracut' if flavour == 'dracut' else 'initramfs-tools'}"
-    row(table, f"{what}, as cpio", uncompressed(pair[1]) - uncompressed(pair[0]), 12)
+    row(table, f"{what}, as cpio", len(unpacked(pair[1])) - len(unpacked(pair[0])), 12)
     # No bar: the order of the files, which differs from one to the next, is worth more.
     table.row(f"{what}, compressed", f"{(pair[1].stat().st_size - pair[0].stat().st_size) / KIB:.1f} KiB")
 table.end()

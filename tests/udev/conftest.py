@@ -12,5 +12,6 @@ def pytest_terminal_summary(terminalreporter):
 
 def pytest_sessionfinish(session, exitstatus):
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if exitstatus == 0 and not reporter.stats.get("passed"):
+    # A worker of xdist has none.
+    if exitstatus == 0 and reporter and not reporter.stats.get("passed"):
         session.exitstatus = SKIPPED

@@ -10,7 +10,7 @@ import pytest
 import cases
 import images
 import layouts
-from guest import Guest
+from guest import AWAITS_ROOT, Guest
 from inert import SERIAL
 
 pytest_plugins = ["architectures"]
@@ -132,23 +132,19 @@ def make_disk(deb, status_deb):
     return make
 
 
-# The initramfs has begun to wait for root: initramfs-tools, dracut.
-AWAITS_ROOT = "Waiting for root file system|Running /scripts/local-block|dracut-initqueue"
-
-
 @pytest.fixture
 def boot(request, record_property):
     """Boots a disk with its own image attached "before" it, "after" it, "around" it, or not at all.
 
     "awaited": both come while the initramfs waits for root, the image first.
     """
-    def start(disk, attached=None, root=None, append="", more=(), serial=None):
+    def start(disk, attached=None, root=None, append="", more=(), serial=None, meanwhile=None):
         own = [(path, serial, False) for path in disk.paths]
         base = [(path, SERIAL, True) for path in disk.paths]
         disks = {"before": base + own, "after": own + base, "around": base + own + base,
                  "awaited": []}.get(attached, own) + list(more)
 
-        def meanwhile(guest):
+        def attach(guest):
             guest.await_console(AWAITS_ROOT)
             for path, number, readonly in base:
                 guest.plug(path, number, readonly, settle=False)
@@ -163,7 +159,7 @@ def boot(request, record_property):
         name = request.node.name.replace("/", "-").removeprefix("test_")
         return Guest(name, disk.kernel, disk.initrd, f"root={disk.roots[root or next(iter(disk.roots))]} ro {append}",
                      disks, LOGS, show=request.config.getoption("capture") == "no",
-                     meanwhile=meanwhile if attached == "awaited" else None, kept=kept)
+                     meanwhile=attach if attached == "awaited" else meanwhile, kept=kept)
     return start
 
 

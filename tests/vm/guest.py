@@ -25,6 +25,8 @@ SILENCE_SECONDS = 600
 # After these nothing comes any more: the kernel, initramfs-tools, dracut.
 DEAD = re.compile(r"^.*(?:Kernel panic - not syncing|Gave up waiting for root|Entering emergency mode).*$"
                   r"|^\(initramfs\)", re.M)
+# The initramfs has begun to wait for root: initramfs-tools, dracut.
+AWAITS_ROOT = "Waiting for root file system|Running /scripts/local-block|dracut-initqueue"
 # systemd waits for a person; our shell may yet come up beside it.
 MAINTENANCE = re.compile(r"^.*(?:You are in (?:emergency|rescue) mode|for maintenance|root account is locked).*$", re.M)
 MAINTENANCE_SECONDS = 60

@@ -107,6 +107,10 @@ IDLE_GENERATORS = ("debug hibernate-resume integritysetup rc-local run ssh syste
                    " factory-reset bless-boot").split()
 # So are these, but to autopkgtest: it waits for the prompt of a login.
 LOGIN_UNITS = "getty.target systemd-logind.service systemd-user-sessions.service".split()
+# And these, but where other packages are: who needs dbus starts it, and our tests ask baseimage-status themselves.
+STATUS_RULE = "etc/udev/rules.d/90-baseimage-status.rules"
+ALONE_UNITS = ("kmod-static-nodes.service systemd-tmpfiles-setup.service systemd-tmpfiles-setup-dev.service"
+               " systemd-tmpfiles-setup-dev-early.service multi-user.target.wants/dbus.service").split()
 # And so is what is no disk to the coldplug of the running system, but where the kernel
 # command line asks for all; the initramfs does it in full.
 COLDPLUG_ALL = "test.coldplug"
@@ -307,6 +311,16 @@ def remake_initramfs(directory, flavour):
         chroot(directory, "update-initramfs", "-u")
 
 
+def unpacked(initrd):
+    """What an initramfs holds: archives of cpio, of which the last may be compressed."""
+    data = initrd.read_bytes()
+    for magic, unpack in ((b"\x28\xb5\x2f\xfd", ["zstd", "-dc"]), (b"\x1f\x8b\x08", ["gzip", "-dc"])):
+        start = 0 if data.startswith(magic) else data.find(b"\0" + magic) + 1
+        if data[start:].startswith(magic):
+            return data[:start] + subprocess.run(unpack, input=data[start:], stdout=subprocess.PIPE, check=True).stdout
+    raise RuntimeError(f"{initrd}: neither zstd nor gzip")
+
+
 def has_package(debs):
     return any(deb.name.startswith("baseimage-udev_") for deb in debs)
 
@@ -395,9 +409,11 @@ def configure(directory, flavour):
         coldplug = units / "systemd-udev-trigger.service.d/test.conf"
         coldplug.parent.mkdir()
         coldplug.write_text(COLDPLUG)
+    if flavour not in ("autopkgtest", "others"):
+        idle += [units / unit for unit in ALONE_UNITS] + [directory / STATUS_RULE]
     links = {units / "sysinit.target.wants/test-shell.service": "/etc/systemd/system/test-shell.service"}
     for path, target in (links | dict.fromkeys(idle, "/dev/null")).items():
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to(target)
     (directory / "etc/hostname").write_text("guest\n")
     (directory / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from images import (CACHE, CRYPT_KEY, CRYPT_NAME, CRYPT_UUID, Disk, digest, has_package, locked,
-                    made_once, making, run, seed, seed_path)
+                    made_once, making, run, seed, seed_path, unpacked)
 
 SECTOR = 512
 MIB = 1 << 20
@@ -69,9 +69,11 @@ def disk(suite, flavour, root, debs=()):
             with locked(directory.with_suffix(".fstab")), making(f"making a disk ({suite}, {flavour}, {root})"):
                 make(directory, partial)
             # What starts it stays when the seed is gone.
-            for name in "vmlinuz", "initrd.img":
-                file, = (directory / "boot").glob(f"{name}-*")
-                os.link(file, partial / name)
+            kernel, = (directory / "boot").glob("vmlinuz-*")
+            os.link(kernel, partial / "vmlinuz")
+            # The guest, emulated, would be slower to unpack it.
+            initrd, = (directory / "boot").glob("initrd.img-*")
+            (partial / "initrd.img").write_bytes(unpacked(initrd))
     return Disk(tuple(sorted(path.glob("*.raw"))), path / "vmlinuz", path / "initrd.img", sources)
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from guest import BootFailed
+from guest import AWAITS_ROOT, BootFailed
 from inert import SERIAL, assert_inert, base_disks, leaks, properties
 
 HELPER = "/usr/lib/udev/baseimage_id"
@@ -120,11 +120,16 @@ def test_names__hostile(make_disk, boot, plug_base, fault):
                 assert output != "JSON" or json.loads(said)["state"] == "leaking"
 
 
+def wait_in_vain(guest):
+    guest.await_console(AWAITS_ROOT)
+    guest.place.close()     # another may have it meanwhile
+
+
 def test_root__with_that_serial(make_disk, boot, fault):
     disk = make_disk()
     with fault("the root disk has the serial"):
         with pytest.raises(BootFailed, match="Gave up waiting for root"):
-            with boot(disk, serial=SERIAL):
+            with boot(disk, serial=SERIAL, meanwhile=wait_in_vain):
                 pass
         with boot(disk, serial=SERIAL, append="baseimage_udev=off") as guest:
             assert guest.run("findmnt -nvo SOURCE /") == "/dev/vda1\n"
