@@ -108,7 +108,7 @@ IDLE_GENERATORS = ("debug hibernate-resume integritysetup rc-local run ssh syste
 # So are these, but to autopkgtest: it waits for the prompt of a login.
 LOGIN_UNITS = "getty.target systemd-logind.service systemd-user-sessions.service".split()
 # And these, but where other packages are: who needs dbus starts it, and our tests ask baseimage-status themselves.
-STATUS_RULE = "etc/udev/rules.d/90-baseimage-status.rules"
+STATUS_RULE = "usr/local/lib/udev/rules.d/90-baseimage-status.rules"    # /etc goes into the initramfs
 ALONE_UNITS = ("kmod-static-nodes.service systemd-tmpfiles-setup.service systemd-tmpfiles-setup-dev.service"
                " systemd-tmpfiles-setup-dev-early.service multi-user.target.wants/dbus.service").split()
 # And so is what is no disk to the coldplug of the running system, but where the kernel
