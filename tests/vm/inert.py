@@ -32,9 +32,8 @@ SCANNERS = {
     # As a user would who looks at what there is; parted opens each disk to write.
     "sfdisk": ("sfdisk", "sfdisk -l >/dev/null"),
     "parted": ("parted", "parted -ls >/dev/null && parted -ls >/dev/null; udevadm settle --timeout=600"),
-    # It asks os-prober.
-    "grub-mkconfig": ("grub-mkconfig", "mkdir -p /boot/grub; echo GRUB_DISABLE_OS_PROBER=false >/etc/default/grub;"
-                                       " grub-mkconfig"),
+    # Whom grub-mkconfig asks what else is on the disks, and who mounts it.
+    "os-prober": ("os-prober", "os-prober"),
     # It logs the labels of all file systems that it found.
     "ds-identify": ("/usr/lib/cloud-init/ds-identify",
                     "rm -rf /run/cloud-init; /usr/lib/cloud-init/ds-identify --force >/dev/null 2>&1;"

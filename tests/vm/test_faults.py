@@ -43,6 +43,7 @@ def test_helper__hangs(make_disk, boot, plug_base, fault):
         guest.run(f"printf '#!/bin/sh\\nexec sleep 1000\\n' >{HELPER}")
         guest.run("echo event_timeout=8 >>/etc/udev/udev.conf; systemctl restart systemd-udevd")
         with fault("helper: hangs"):
+            guest.place.close()     # another may have it meanwhile
             plug_base(guest, disk)
             found = leaks(guest)
             # A worker that is killed leaves no record, nor comes to RUN: nothing of udev's
