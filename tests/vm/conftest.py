@@ -137,6 +137,7 @@ def boot(request, record_property):
     """Boots a disk with its own image attached "before" it, "after" it, "around" it, or not at all.
 
     "awaited": both come while the initramfs waits for root, the image first.
+    meanwhile: as Guest's.
     """
     def start(disk, attached=None, root=None, append="", more=(), serial=None, meanwhile=None):
         own = [(path, serial, False) for path in disk.paths]
