@@ -377,6 +377,10 @@ class Guest:
                 raise Silent(f"{self.last_words()}\nno change for {silence} s: {condition}")
             time.sleep(0.2)
 
+    def give_way(self):
+        """Lets another guest have its place: it has little to do from now on but wait."""
+        self.place.close()
+
     def close(self):
         if self.process:
             self.process.kill()

@@ -312,7 +312,7 @@ def remake_initramfs(directory, flavour):
 
 
 def unpacked(initrd):
-    """What an initramfs holds: archives of cpio, of which the last may be compressed."""
+    """What an initramfs holds: archives of cpio, of which the last one is compressed."""
     data = initrd.read_bytes()
     for magic, unpack in ((b"\x28\xb5\x2f\xfd", ["zstd", "-dc"]), (b"\x1f\x8b\x08", ["gzip", "-dc"])):
         start = 0 if data.startswith(magic) else data.find(b"\0" + magic) + 1

@@ -43,7 +43,7 @@ def test_helper__hangs(make_disk, boot, plug_base, fault):
         guest.run(f"printf '#!/bin/sh\\nexec sleep 1000\\n' >{HELPER}")
         guest.run("echo event_timeout=8 >>/etc/udev/udev.conf; systemctl restart systemd-udevd")
         with fault("helper: hangs"):
-            guest.place.close()     # another may have it meanwhile
+            guest.give_way()
             plug_base(guest, disk)
             found = leaks(guest)
             # A worker that is killed leaves no record, nor comes to RUN: nothing of udev's
@@ -123,7 +123,7 @@ def test_names__hostile(make_disk, boot, plug_base, fault):
 
 def wait_in_vain(guest):
     guest.await_console(AWAITS_ROOT)
-    guest.place.close()     # another may have it meanwhile
+    guest.give_way()
 
 
 def test_root__with_that_serial(make_disk, boot, fault):
