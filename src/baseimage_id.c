@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Run by udev for every vd* device: tells from ID_SERIAL whether it is the
- * base image.  No stdio and no heap, so that the static program stays within
- * two pages and the fewest system calls. */
+ * The helper of 59-baseimage.rules.  Without arguments it tells from ID_SERIAL
+ * whether a device is the base image.  With arguments it does what the rule has
+ * in RUN.  It uses no stdio, no heap and no strerror(), so that the static
+ * program stays below 8 KiB and starts with the fewest system calls. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,60 +13,94 @@
 
 #include "baseimage.h"
 #include "config.h"
+#include "driver.h"
+#include "partitions.h"
+#include "write-all.h"
 
 enum { EXIT_USAGE = 2 };
 
-static const char usage[] = "Usage: baseimage_id [--help | --version]\n"
-                            "Prints udev properties if ID_SERIAL is " BASEIMAGE_SERIAL ".\n";
+static const char usage[] = "Usage: baseimage_id\n"
+                            "       baseimage_id delete DISK [PARTITION-NUMBER]\n"
+                            "       baseimage_id unbind VIRTIO-DEVICE\n"
+                            "       baseimage_id --help | --version\n";
 
-/* Writes all of text to fd. Returns 0, or a negative errno. */
-static int write_all(int fd, const char *text) {
-        size_t left = strlen(text);
+/* Prints to standard error what failed, with which errno.
+ * Returns the exit status. */
+static int fail(const char *thing, const char *what, int error) {
+        /* An errno has at most three digits. */
+        char number[] = { (char)('0' + error / 100), (char)('0' + error / 10 % 10), (char)('0' + error % 10), '\0' };
 
-        while (left > 0) {
-                ssize_t n = write(fd, text, left);
-                /* No EINTR: there is no signal handler to return from. */
-                if (n < 0)
-                        return -errno;
-                text += n;
-                left -= (size_t)n;
-        }
-        return 0;
+        /* If standard error is gone as well, only the exit status is left. */
+        write_all(STDERR_FILENO, "baseimage_id: ");
+        write_all(STDERR_FILENO, thing);
+        write_all(STDERR_FILENO, what);
+        write_all(STDERR_FILENO, " (errno ");
+        write_all(STDERR_FILENO, number + (error < 100) + (error < 10));
+        write_all(STDERR_FILENO, ")\n");
+        return EXIT_FAILURE;
 }
 
-/* Writes text to standard output and returns the exit status.  A reader that
- * is gone must end in a message too, hence no SIGPIPE; blocking it is one
- * system call and less code than a handler. */
+/* Prints text to standard output.  Returns the exit status. */
 static int print(const char *text) {
-        /* Not on the stack, where it alone would cost 128 bytes of protector. */
+        /* Static: on the stack it costs 128 bytes of stack protector. */
         static sigset_t pipe_signal;
 
+        /* A reader that is gone must end in a message, not in SIGPIPE.  To block
+         * the signal takes one system call, and less code than a handler. */
         sigemptyset(&pipe_signal);
         sigaddset(&pipe_signal, SIGPIPE);
         sigprocmask(SIG_BLOCK, &pipe_signal, NULL);
 
         int r = write_all(STDOUT_FILENO, text);
-        if (r == 0)
-                return EXIT_SUCCESS;
+        return r < 0 ? fail("standard output", ": cannot write", -r) : EXIT_SUCCESS;
+}
 
-        /* Where standard error is gone as well, the exit status tells alone. */
-        write_all(STDERR_FILENO, "baseimage_id: cannot write to standard output: ");
-        write_all(STDERR_FILENO, strerror(-r));
-        write_all(STDERR_FILENO, "\n");
-        return EXIT_FAILURE;
+/* Returns the number that text is, from 1 to 255, or 0 if it is none. */
+static int parse_partition(const char *text) {
+        int number = 0;
+
+        do {
+                if (*text < '0' || *text > '9' || number > 25)
+                        return 0;
+                number = number * 10 + *text - '0';
+        } while (*++text);
+        return number <= 255 ? number : 0;
+}
+
+/* disk: a device node.  partition: its number, or 0 for all of them.
+ * Returns the exit status. */
+static int run_delete(const char *disk, int partition) {
+        int fd = open(disk, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        if (fd < 0)
+                return fail(disk, ": cannot open", errno);
+
+        int r = partition ? delete_partition(fd, partition) : delete_all_partitions(fd);
+        return r < 0 ? fail(disk, ": cannot delete a partition", -r) : EXIT_SUCCESS;
+}
+
+/* Returns the exit status. */
+static int run_unbind(const char *device) {
+        int r = unbind_until_real_system(device);
+        return r < 0 ? fail(device, ": cannot unbind", -r) : EXIT_SUCCESS;
 }
 
 int main(int argc, char *argv[]) {
+        if (argc <= 1) {
+                const char *properties = baseimage_properties(getenv("ID_SERIAL"));
+                /* Most devices are not the base image: they cost no system call. */
+                return *properties ? print(properties) : EXIT_SUCCESS;
+        }
         if (argc == 2 && strcmp(argv[1], "--help") == 0)
                 return print(usage);
         if (argc == 2 && strcmp(argv[1], "--version") == 0)
                 return print("baseimage_id " PROJECT_VERSION "\n");
-        if (argc > 1) {
-                write_all(STDERR_FILENO, usage);
-                return EXIT_USAGE;
-        }
+        if (argc == 3 && strcmp(argv[1], "unbind") == 0)
+                return run_unbind(argv[2]);
+        if (argc == 3 && strcmp(argv[1], "delete") == 0)
+                return run_delete(argv[2], 0);
+        if (argc == 4 && strcmp(argv[1], "delete") == 0 && parse_partition(argv[3]))
+                return run_delete(argv[2], parse_partition(argv[3]));
 
-        const char *properties = baseimage_properties(getenv("ID_SERIAL"));
-        /* Most devices are not the base image: cost them no system call. */
-        return *properties ? print(properties) : EXIT_SUCCESS;
+        write_all(STDERR_FILENO, usage);
+        return EXIT_USAGE;
 }

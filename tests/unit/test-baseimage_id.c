@@ -16,9 +16,11 @@
 
 #define CONTRACT "ID_FS_UUID=\"\"\nID_FS_TYPE=\"\"\nSYSTEMD_READY=0\nSYSTEMD_IGNORE=1\n"
 #define USAGE                                                                                               \
-        "Usage: baseimage_id [--help | --version]\n"                                                        \
-        "Prints udev properties if ID_SERIAL is BASEIMAGE.\n"
-#define CANNOT_WRITE "baseimage_id: cannot write to standard output: "
+        "Usage: baseimage_id\n"                                                                             \
+        "       baseimage_id delete DISK [PARTITION-NUMBER]\n"                                              \
+        "       baseimage_id unbind VIRTIO-DEVICE\n"                                                        \
+        "       baseimage_id --help | --version\n"
+#define CANNOT_WRITE "baseimage_id: standard output: cannot write "
 
 enum { CLOSED = -1 };
 
@@ -93,7 +95,7 @@ static void check_failed_output(int out, const char *reason) {
 
 static const struct {
         const char *serial;
-        char *argv[4];
+        char *argv[5];
         int status;
         const char *out;
         const char *err;
@@ -107,6 +109,22 @@ static const struct {
         { "BASEIMAGE", { "baseimage_id", "/dev/vda" }, 2, "", USAGE },
         { "BASEIMAGE", { "baseimage_id", "" }, 2, "", USAGE },
         { "BASEIMAGE", { "baseimage_id", "--help", "--help" }, 2, "", USAGE },
+        { NULL, { "baseimage_id", "delete" }, 2, "", USAGE },
+        { NULL, { "baseimage_id", "delete", "/dev/null", "0" }, 2, "", USAGE },
+        { NULL, { "baseimage_id", "delete", "/dev/null", "256" }, 2, "", USAGE },
+        { NULL, { "baseimage_id", "delete", "/dev/null", "1x" }, 2, "", USAGE },
+        { NULL, { "baseimage_id", "delete", "/dev/null", "" }, 2, "", USAGE },
+        { NULL, { "baseimage_id", "delete", "/dev/null", "4294967297" }, 2, "", USAGE },
+        { NULL, { "baseimage_id", "delete", "/nonexistent" }, 1, "", "baseimage_id: /nonexistent: cannot open (errno 2)\n" },
+        /* It is no disk. */
+        { NULL, { "baseimage_id", "delete", "/dev/null" }, 1, "",
+          "baseimage_id: /dev/null: cannot delete a partition (errno 25)\n" },
+        { NULL, { "baseimage_id", "delete", "/dev/null", "255" }, 1, "",
+          "baseimage_id: /dev/null: cannot delete a partition (errno 25)\n" },
+        { NULL, { "baseimage_id", "unbind" }, 2, "", USAGE },
+        { NULL, { "baseimage_id", "unbind", "vda" }, 1, "", "baseimage_id: vda: cannot unbind (errno 22)\n" },
+        { NULL, { "baseimage_id", "unbind", "virtio/../0" }, 1, "",
+          "baseimage_id: virtio/../0: cannot unbind (errno 22)\n" },
         /* Not even a name: main() gets no argument at all. */
         { "BASEIMAGE", { NULL }, 0, CONTRACT, "" },
 };
@@ -123,13 +141,13 @@ END_TEST
 START_TEST(output__device_full) {
         int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
         ck_assert_int_ge(full, 0);
-        check_failed_output(full, "No space left on device");
+        check_failed_output(full, "(errno 28)");
         close(full);
 }
 END_TEST
 
 START_TEST(output__closed) {
-        check_failed_output(CLOSED, "Bad file descriptor");
+        check_failed_output(CLOSED, "(errno 9)");
 }
 END_TEST
 
@@ -138,7 +156,7 @@ START_TEST(output__no_reader) {
 
         ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
         close(out[0]);
-        check_failed_output(out[1], "Broken pipe");
+        check_failed_output(out[1], "(errno 32)");
         close(out[1]);
 }
 END_TEST
@@ -160,7 +178,7 @@ START_TEST(output__short_write) {
         ck_assert_int_eq(fcntl(file, F_ADD_SEALS, F_SEAL_GROW), 0);
         ck_assert_int_eq(lseek(file, -10, SEEK_END), size - 10);
 
-        check_failed_output(file, "Operation not permitted");
+        check_failed_output(file, "(errno 1)");
 
         char written[11] = "";
         ck_assert_int_eq(pread(file, written, 10, size - 10), 10);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "driver.h"
+#include "write-all.h"
+
+/* Before and after the name of the device.  The rule retries at each coldplug
+ * until the disk has a driver, and only then removes itself.  It must not run in
+ * the initramfs, where udevd reads it as well. */
+static const char before[] = "# baseimage_id unbound this disk in the initramfs.  This rule binds it again.\n"
+                             "TEST==\"" BASEIMAGE_INITRAMFS_MARKER "\", GOTO=\"end\"\n"
+                             "TEST==\"/etc/initrd-release\", GOTO=\"end\"\n"
+                             "TEST==\"/usr/lib/initrd-release\", GOTO=\"end\"\n"
+                             "TEST==\"/conf/initramfs.conf\", GOTO=\"end\"\n"
+                             "ACTION==\"add|change\", SUBSYSTEM==\"virtio\", KERNEL==\"";
+static const char after[] = "\", RUN+=\"/bin/sh -c 'echo %k >" BASEIMAGE_DRIVER "/bind;"
+                            " ! test -e /sys/bus/virtio/devices/%k/driver ||"
+                            " rm " BASEIMAGE_BIND_RULES "%k.rules'\"\n"
+                            "LABEL=\"end\"\n";
+
+/* Writes three texts to a file, which it makes if flags say so.
+ * Returns 0, or a negative errno. */
+static int write_file(const char *path, int flags, const char *first, const char *second, const char *third) {
+        int fd = open(path, O_WRONLY | O_CLOEXEC | flags, 0644);
+        if (fd < 0)
+                return -errno;
+
+        int r = write_all(fd, first);
+        if (r == 0)
+                r = write_all(fd, second);
+        if (r == 0)
+                r = write_all(fd, third);
+        close(fd);
+        return r;
+}
+
+int unbind_until_real_system(const char *device) {
+        static char rule[sizeof BASEIMAGE_BIND_RULES + 32 + sizeof ".rules"];
+
+        if (strncmp(device, "virtio", strlen("virtio")) != 0 || strchr(device, '/') || strlen(device) > 32)
+                return -EINVAL;
+        strcat(strcat(strcpy(rule, BASEIMAGE_BIND_RULES), device), ".rules");
+
+        /* udevd makes /run/udev. */
+        if (mkdir(BASEIMAGE_BIND_RULES_D, 0755) < 0 && errno != EEXIST)
+                return -errno;
+        int r = write_file(rule, O_CREAT | O_TRUNC, before, device, after);
+        if (r == 0)
+                r = write_file(BASEIMAGE_DRIVER "/unbind", 0, device, "", "");
+        if (r < 0)
+                unlink(rule);
+        return r;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
+#include "partitions.h"
+
+/* From the kernel's linux/blkpg.h and linux/fs.h, which musl does not ship. */
+struct blkpg_partition {
+        long long start;
+        long long length;
+        int number;
+        char devname[64];
+        char volname[64];
+};
+
+struct blkpg_ioctl_arg {
+        int op;
+        int flags;
+        int datalen;
+        void *data;
+};
+
+enum {
+        BLKPG = 0x1269, /* _IO(0x12, 105) */
+        BLKPG_DEL_PARTITION = 2,
+        DISK_MAX_PARTS = 256, /* block/partitions/core.c and linux/genhd.h */
+};
+
+enum { RETRIES = 20, RETRY_NANOSECONDS = 100 * 1000 * 1000 };
+
+/* Returns 0, also if the partition or the disk is gone; or a negative errno. */
+static int delete_once(int fd, int number) {
+        /* Static, because both cost less code than on the stack. */
+        static struct blkpg_partition partition;
+        static struct blkpg_ioctl_arg argument = {
+                .op = BLKPG_DEL_PARTITION,
+                .datalen = sizeof partition,
+                .data = &partition,
+        };
+
+        partition.number = number;
+        if (ioctl(fd, BLKPG, &argument) == 0 || errno == ENXIO || errno == ENODEV)
+                return 0;
+        return -errno;
+}
+
+int delete_all_partitions(int fd) {
+        int result = 0;
+
+        for (int number = 1; number < DISK_MAX_PARTS; number++) {
+                int r = delete_once(fd, number);
+                if (r < 0 && r != -EBUSY)
+                        result = r;
+        }
+        return result;
+}
+
+int delete_partition(int fd, int number) {
+        const struct timespec pause = { .tv_nsec = RETRY_NANOSECONDS };
+        int r = delete_once(fd, number);
+
+        for (int i = 0; r == -EBUSY && i < RETRIES; i++) {
+                nanosleep(&pause, NULL);
+                r = delete_once(fd, number);
+        }
+        return r;
+}

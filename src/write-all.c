@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "write-all.h"
+
+int write_all(int fd, const char *text) {
+        size_t left = strlen(text);
+
+        while (left > 0) {
+                ssize_t n = write(fd, text, left);
+                /* No EINTR: there is no signal handler to return from. */
+                if (n < 0)
+                        return -errno;
+                text += n;
+                left -= (size_t)n;
+        }
+        return 0;
+}
