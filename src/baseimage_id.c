@@ -15,9 +15,11 @@
 #include "config.h"
 #include "driver.h"
 #include "partitions.h"
-#include "write-all.h"
+#include "util.h"
 
 enum { EXIT_USAGE = 2 };
+
+extern char **environ;
 
 static const char usage[] = "Usage: baseimage_id\n"
                             "       baseimage_id delete DISK [PARTITION-NUMBER]\n"
@@ -28,7 +30,8 @@ static const char usage[] = "Usage: baseimage_id\n"
  * Returns the exit status. */
 static int fail(const char *thing, const char *what, int error) {
         /* An errno has at most three digits. */
-        char number[] = { (char)('0' + error / 100), (char)('0' + error / 10 % 10), (char)('0' + error % 10), '\0' };
+        char number[] = { (char)('0' + error / 100), (char)('0' + error / 10 % 10), (char)('0' + error % 10),
+                          '\0' };
 
         /* If standard error is gone as well, only the exit status is left. */
         write_all(STDERR_FILENO, "baseimage_id: ");
@@ -53,6 +56,16 @@ static int print(const char *text) {
 
         int r = write_all(STDOUT_FILENO, text);
         return r < 0 ? fail("standard output", ": cannot write", -r) : EXIT_SUCCESS;
+}
+
+/* Returns ID_SERIAL of the environment, or NULL. */
+static const char *get_serial(void) {
+        for (char **variable = environ; variable && *variable; variable++) {
+                const char *value = startswith(*variable, "ID_SERIAL=");
+                if (value)
+                        return value;
+        }
+        return NULL;
 }
 
 /* Returns the number that text is, from 1 to 255, or 0 if it is none. */
@@ -86,7 +99,7 @@ static int run_unbind(const char *device) {
 
 int main(int argc, char *argv[]) {
         if (argc <= 1) {
-                const char *properties = baseimage_properties(getenv("ID_SERIAL"));
+                const char *properties = baseimage_properties(get_serial());
                 /* Most devices are not the base image: they cost no system call. */
                 return *properties ? print(properties) : EXIT_SUCCESS;
         }

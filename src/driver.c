@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "config.h"
 #include "driver.h"
-#include "write-all.h"
+#include "util.h"
 
 /* Before and after the name of the device.  The rule retries at each coldplug
  * until the disk has a driver, and only then removes itself.  It must not run in
  * the initramfs, where udevd reads it as well. */
-static const char before[] = "# baseimage_id unbound this disk in the initramfs.  This rule binds it again.\n"
+static const char before[] = "# The initramfs unbound this disk.\n"
                              "TEST==\"" BASEIMAGE_INITRAMFS_MARKER "\", GOTO=\"end\"\n"
                              "TEST==\"/etc/initrd-release\", GOTO=\"end\"\n"
                              "TEST==\"/usr/lib/initrd-release\", GOTO=\"end\"\n"
@@ -23,9 +24,12 @@ static const char after[] = "\", RUN+=\"/bin/sh -c 'echo %k >" BASEIMAGE_DRIVER 
                             " rm " BASEIMAGE_BIND_RULES "%k.rules'\"\n"
                             "LABEL=\"end\"\n";
 
+enum { DIGITS_MAX = 10 };
+
 /* Writes three texts to a file, which it makes if flags say so.
  * Returns 0, or a negative errno. */
-static int write_file(const char *path, int flags, const char *first, const char *second, const char *third) {
+static int write_file(const char *path, int flags, const char *first, const char *second,
+                      const char *third) {
         int fd = open(path, O_WRONLY | O_CLOEXEC | flags, 0644);
         if (fd < 0)
                 return -errno;
@@ -39,10 +43,20 @@ static int write_file(const char *path, int flags, const char *first, const char
         return r;
 }
 
-int unbind_until_real_system(const char *device) {
-        static char rule[sizeof BASEIMAGE_BIND_RULES + 32 + sizeof ".rules"];
+/* The kernel's names are "virtio" and an int (drivers/virtio/virtio.c). */
+static bool is_virtio_device(const char *name) {
+        const char *number = startswith(name, "virtio");
+        size_t digits = 0;
 
-        if (strncmp(device, "virtio", strlen("virtio")) != 0 || strchr(device, '/') || strlen(device) > 32)
+        while (number && number[digits] >= '0' && number[digits] <= '9')
+                digits++;
+        return digits > 0 && digits <= DIGITS_MAX && !number[digits];
+}
+
+int unbind_until_real_system(const char *device) {
+        static char rule[sizeof BASEIMAGE_BIND_RULES + sizeof "virtio" + DIGITS_MAX + sizeof ".rules"];
+
+        if (!is_virtio_device(device))
                 return -EINVAL;
         strcat(strcat(strcpy(rule, BASEIMAGE_BIND_RULES), device), ".rules");
 

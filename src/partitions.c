@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <poll.h>
+#include <stddef.h>
 #include <sys/ioctl.h>
-#include <time.h>
 
 #include "partitions.h"
 
@@ -27,7 +28,7 @@ enum {
         DISK_MAX_PARTS = 256, /* block/partitions/core.c and linux/genhd.h */
 };
 
-enum { RETRIES = 20, RETRY_NANOSECONDS = 100 * 1000 * 1000 };
+enum { RETRIES = 20, RETRY_MILLISECONDS = 100 };
 
 /* Returns 0, also if the partition or the disk is gone; or a negative errno. */
 static int delete_once(int fd, int number) {
@@ -57,11 +58,10 @@ int delete_all_partitions(int fd) {
 }
 
 int delete_partition(int fd, int number) {
-        const struct timespec pause = { .tv_nsec = RETRY_NANOSECONDS };
         int r = delete_once(fd, number);
 
         for (int i = 0; r == -EBUSY && i < RETRIES; i++) {
-                nanosleep(&pause, NULL);
+                poll(NULL, 0, RETRY_MILLISECONDS);
                 r = delete_once(fd, number);
         }
         return r;

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "write-all.h"
+#include "util.h"
 
 int write_all(int fd, const char *text) {
         size_t left = strlen(text);
@@ -17,4 +17,11 @@ int write_all(int fd, const char *text) {
                 left -= (size_t)n;
         }
         return 0;
+}
+
+const char *startswith(const char *text, const char *prefix) {
+        while (*prefix)
+                if (*text++ != *prefix++)
+                        return NULL;
+        return text;
 }
