@@ -9,7 +9,7 @@ from pathlib import Path
 from bench import Ratio, Table, note, package
 from guest import Guest
 from guests import clock, many_partitions, timed
-from images import CACHE, COLDPLUG_ALL
+from images import CACHE
 from inert import SERIAL
 from layouts import disk
 
@@ -21,7 +21,7 @@ REACHED = "systemctl show multi-user.target -P ActiveEnterTimestampMonotonic"
 
 def boot(image, base=(), append=""):
     own, = image.paths
-    with timed(Guest("bench-boot", image.kernel, image.initrd, f"root={image.roots['uuid']} ro {COLDPLUG_ALL} {append}",
+    with timed(Guest("bench-boot", image.kernel, image.initrd, f"root={image.roots['uuid']} ro {append}",
                      [(own, None, False), *((path, SERIAL, True) for path in base)], CACHE / "logs")) as guest:
         return int(guest.run(REACHED))
 

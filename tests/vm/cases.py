@@ -1,107 +1,101 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The matrix: a new suite, layout, generator or way to attach is one word here."""
+"""The guests of test_matrix.py, chosen by mechanism.
 
-from itertools import combinations, product
+The rule does the same on every layout and for every root=.  What differs is who
+looks for root and how: the release, the initramfs generator, the storage layout,
+and when the base image comes.  So each of these stands once in CHOSEN, and the
+values of root= take turns.  --all adds WIDER.
+"""
+
 from typing import NamedTuple
 
-from images import COLDPLUG_ALL, CRYPT_NAME, CRYPT_UUID, PATIENT
-from layouts import ROOTS, SWAP_UUID
-
-SUITES = ["bookworm", "bullseye", "trixie", "sid"]
-GENERATORS = ["initramfs-tools", "busybox", "dracut", "hostonly"]
-# Others have tests of their own, but for one case: test_attached.py, test_loaders.py.
-LAYOUTS = [layout for layout in ROOTS if layout not in ("lvm-disk", "beside-64", "discoverable")]
-# When and where the base image comes: at boot before the guest's own disk, after
-# it, or one of each; while the initramfs waits for root; in the running guest.
-# The guest boots from what root= names.
-ATTACHED = ["around", "before", "after", "awaited", "plugged"]
+from images import CRYPT_NAME, CRYPT_UUID, PATIENT
+from layouts import SWAP_UUID
 
 
 class Case(NamedTuple):
     suite: str
-    generator: str
-    layout: str
-    attached: str
+    generator: str      # initramfs-tools, busybox (initramfs-tools with it), dracut, hostonly (dracut)
+    layout: str         # of layouts.ROOTS
+    attached: str       # of conftest.boot()
     root: str           # which of the layout's values of root=
 
     def __str__(self):
         return "-".join(self)
 
     @property
+    def dracut(self):
+        return self.generator in ("dracut", "hostonly")
+
+    @property
     def flavour(self):
         if self.layout == "luks":
-            return "dracut-crypt" if self.generator == "dracut" else "crypt"
+            return "dracut-crypt" if self.dracut else "crypt"
         return {"initramfs-tools": "plain", "hostonly": "dracut-hostonly"}.get(self.generator, self.generator)
 
 
-# What this package began with: each order alone.
-ORDERED = [Case("bookworm", "initramfs-tools", "btrfs", attached, root)
-           for attached, root in product(["before", "after"], ["uuid", "partuuid"])]
-# Always run: some of these, where the rule alone did not do, and what only some
-# of the guests can show.
-FIRST = [ORDERED[0], ORDERED[3], Case("bookworm", "initramfs-tools", "btrfs", "awaited", "partuuid")]
-FIRST += [Case("bullseye", "initramfs-tools", "lvm", attached, "mapper") for attached in ("before", "after")]
-# How many partitions there are is no matter of what else differs.
-MANY = Case("trixie", "initramfs-tools", "beside-64", "around", "uuid")
-FIRST += [MANY, Case("bookworm", "initramfs-tools", "lvm", "awaited", "mapper"),
-          Case("trixie", "dracut", "lvm", "awaited", "mapper"),
-          Case("trixie", "hostonly", "lvm", "around", "mapper")]
+def cases(text):
+    """A case a line, less the comments."""
+    return [Case(*line.split()) for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def possible(case):
-    if case.generator in ("dracut", "hostonly") and case.suite not in ("trixie", "sid"):
-        return False        # offered in place of initramfs-tools from Debian 13 on
-    if case.generator in ("busybox", "hostonly") and case.layout not in ("btrfs", "lvm"):
-        return False        # what differs is the shell, or the choice of drivers, not the layout
-    roots = list(ROOTS[case.layout][1])
-    if case.layout == "lvm" and case.suite == "bullseye" and case.generator != "dracut":
-        roots = ["mapper"]      # its initramfs activates no volume for a UUID or label
-    if case.generator == "hostonly":
-        roots = roots[:1]
-    # One boot with a base image on either side of the own disk stands for both
-    # orders; in the same guest one is then hot-plugged.
-    return case in ORDERED + FIRST or (case.root in roots and case.attached == "around")
-
-
-def pairwise(cases, first):
-    """The fewest cases, nearly, in which each pair of values meets that can meet,
-    beside those that come first.
-
-    The libraries for this know nothing of pairs that cannot be.
-    """
-    def pairs_of(some):
-        return set().union(*(pairs[case] for case in some))
-
-    pairs = {case: set(combinations(enumerate(case), 2)) for case in [*cases, *first]}
-    missing, chosen = pairs_of(cases) - pairs_of(first), list(first)
-    while missing:
-        best = max(cases, key=lambda case: len(pairs[case] & missing))
-        chosen.append(best)
-        missing -= pairs[best]
-    return chosen
-
-
-ROOT_VALUES = ["uuid", "partuuid", "label", "partlabel", "mapper"]
-ALL = [case for case in map(Case._make, product(SUITES, GENERATORS, LAYOUTS, ATTACHED, ROOT_VALUES))
-       if possible(case)] + [MANY]
-CHOSEN = pairwise([case for case in ALL if case.attached == "around"], FIRST)
-# Without the package, there must be harm.
-ORDERS = ["before", "after", "plugged"]
-CONTROLS = list(product(LAYOUTS, ORDERS))
-ONE_CONTROL_EACH = [(layout, ORDERS[number % 3]) for number, layout in enumerate(LAYOUTS)]
+CHOSEN = cases("""\
+# Each release and generator, on LVM: most programs scan for it.
+bullseye initramfs-tools lvm              around  mapper
+bookworm busybox         lvm              around  mapper
+trixie   initramfs-tools lvm              around  uuid
+trixie   dracut          lvm              around  mapper
+trixie   hostonly        lvm              around  mapper
+sid      initramfs-tools lvm              around  mapper
+sid      dracut          lvm              around  uuid
+# Each other layout, once for each family of generators; each way to attach.
+bookworm initramfs-tools btrfs            after   partuuid
+trixie   dracut          btrfs            before  uuid
+bookworm initramfs-tools btrfs-disk       around  uuid
+trixie   dracut          btrfs-disk       around  label
+bookworm initramfs-tools btrfs-two-disks  around  label
+trixie   dracut          btrfs-two-disks  around  uuid
+bookworm initramfs-tools ext4             awaited partlabel
+trixie   dracut          ext4             awaited partuuid
+bookworm initramfs-tools xfs              before  partuuid
+trixie   dracut          xfs              after   uuid
+bookworm initramfs-tools md               around  uuid
+trixie   dracut          md               around  label
+bookworm initramfs-tools luks             around  mapper
+trixie   dracut          luks             around  uuid
+trixie   initramfs-tools beside-64        around  uuid
+trixie   dracut          beside           around  uuid
+""")
+WIDER = cases("""\
+# What the package began with: either order, and each value of root=.
+bookworm initramfs-tools btrfs            before  uuid
+bookworm initramfs-tools btrfs            before  partuuid
+bookworm initramfs-tools btrfs            awaited label
+bullseye initramfs-tools lvm              before  mapper
+bullseye initramfs-tools lvm              after   mapper
+bullseye initramfs-tools btrfs            around  uuid
+bullseye initramfs-tools md               around  label
+# The newest release, whose systemd and kernel change.
+sid      initramfs-tools btrfs            around  partlabel
+sid      initramfs-tools md               around  uuid
+sid      initramfs-tools luks             around  uuid
+sid      initramfs-tools btrfs-disk       around  uuid
+sid      dracut          btrfs            around  partuuid
+sid      dracut          xfs              around  partuuid
+sid      dracut          md               awaited uuid
+sid      dracut          luks             around  mapper
+sid      hostonly        lvm              awaited mapper
+""")
 
 
 def append(case):
     """What a case needs on the kernel command line beside root=."""
     words = []
-    # The oldest cases and the largest also show that nothing hangs on what is left out.
-    if case in [*ORDERED, MANY]:
-        words.append(COLDPLUG_ALL)
     if case.layout.startswith("beside"):
         words.append(f"resume=UUID={SWAP_UUID}")
     if case.attached == "awaited":
         words.append(PATIENT)
-    if case.generator in ("dracut", "hostonly"):
+    if case.dracut:
         # A guest that does not find its root is to end, not to wait for a person.
         words += ["rd.shell=0", "rd.emergency=reboot", "rd.retry=600" if case.attached == "awaited" else "rd.retry=60"]
     # dracut opens nothing that it is not told of.
@@ -110,3 +104,9 @@ def append(case):
     if case.flavour == "dracut-crypt":
         words += [f"rd.luks.name={CRYPT_UUID}={CRYPT_NAME}", f"rd.luks.key={CRYPT_UUID}=/etc/keys/root.key"]
     return " ".join(words)
+
+
+# Without the package, there must be harm: a layout, and how the base image comes.
+CONTROLS = [("btrfs", "after"), ("lvm", "before"), ("md", "plugged")]
+WIDER_CONTROLS = [("btrfs", "plugged"), ("lvm", "after"), ("md", "before"), ("luks", "before"), ("xfs", "after"),
+                  ("ext4", "plugged"), ("btrfs-disk", "before"), ("btrfs-two-disks", "after"), ("beside", "plugged")]

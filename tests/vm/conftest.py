@@ -18,25 +18,20 @@ LOGS = Path(os.environ.get("BASEIMAGE_LOGS") or images.CACHE / "logs")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--all", action="store_true", help="the whole matrix, not a pairwise selection")
+    parser.addoption("--all", action="store_true", help="a wider matrix, and the tests that take long")
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "suites(name...): the releases that it is run on; with --all, every one")
     config.addinivalue_line("markers", "all_only: run with --all")
     config.addinivalue_line("markers", "tool(name): what makes the image")
 
 
 def pytest_generate_tests(metafunc):
-    if marker := metafunc.definition.get_closest_marker("suites"):
-        metafunc.parametrize("suite", cases.SUITES if metafunc.config.getoption("all") else marker.args)
+    every = metafunc.config.getoption("all")
     if "case" in metafunc.fixturenames:
-        chosen = cases.ALL if metafunc.config.getoption("all") else cases.CHOSEN
-        # Cases of one image beside each other, so that it is still there.
-        metafunc.parametrize("case", sorted(chosen), ids=str)
+        metafunc.parametrize("case", cases.CHOSEN + (cases.WIDER if every else []), ids=str)
     if "control" in metafunc.fixturenames:
-        every = metafunc.config.getoption("all")
-        metafunc.parametrize("control", cases.CONTROLS if every else cases.ONE_CONTROL_EACH, ids="-".join)
+        metafunc.parametrize("control", cases.CONTROLS + (cases.WIDER_CONTROLS if every else []), ids="-".join)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -88,7 +83,7 @@ def pytest_terminal_summary(terminalreporter):
                 cell[0] += outcome == "passed"
                 cell[1] += outcome != "skipped"
     booted = {column for _, column in cells}
-    columns = [f"{s} {g}" for s in cases.SUITES for g in cases.GENERATORS if f"{s} {g}" in booted]
+    columns = sorted(booted)
     if not columns:
         return
     terminalreporter.section("guests in which the base image was inert, of all that were booted")
@@ -136,31 +131,33 @@ def make_disk(deb, status_deb):
 def boot(request, record_property):
     """Boots a disk with its own image attached "before" it, "after" it, "around" it, or not at all.
 
-    "awaited": both come while the initramfs waits for root, the image first.
-    meanwhile: as Guest's.
+    "awaited": both come while the initramfs waits for root, the image first; "late": the image at boot, the own
+    disk then.  more: other disks, which come last.  meanwhile: as Guest's.
     """
     def start(disk, attached=None, root=None, append="", more=(), serial=None, meanwhile=None):
         own = [(path, serial, False) for path in disk.paths]
         base = [(path, SERIAL, True) for path in disk.paths]
-        disks = {"before": base + own, "after": own + base, "around": base + own + base,
-                 "awaited": []}.get(attached, own) + list(more)
+        first, then = {"before": (base + own, []), "after": (own + base, []), "around": (base + own + base, []),
+                       "awaited": ([], base + own), "late": (base, own)}.get(attached, (own, []))
+        if then:
+            then, more = then + list(more), ()
 
         def attach(guest):
             guest.await_console(AWAITS_ROOT)
-            for path, number, readonly in base:
-                guest.plug(path, number, readonly, settle=False)
-            # For whoever looks again and again.
-            time.sleep(5)
-            for path, number, readonly in own:
+            for path, number, readonly in then:
+                if number != SERIAL:
+                    # For scanners that look again and again.
+                    time.sleep(5)
                 guest.plug(path, number, readonly, settle=False)
 
         # With nothing but its own disk it is what a test begins with, not what it tests.
-        kept = disks == own and serial is None and not append
+        kept = first == own and not more and serial is None and not append
         record_property("booted", str(disk.paths[0]))
         name = request.node.name.replace("/", "-").removeprefix("test_")
-        return Guest(name, disk.kernel, disk.initrd, f"root={disk.roots[root or next(iter(disk.roots))]} ro {append}",
-                     disks, LOGS, show=request.config.getoption("capture") == "no",
-                     meanwhile=attach if attached == "awaited" else meanwhile, kept=kept)
+        root = disk.roots.get(root, root) or next(iter(disk.roots.values()))
+        return Guest(name, disk.kernel, disk.initrd, f"root={root} ro {append}", first + list(more), LOGS,
+                     show=request.config.getoption("capture") == "no", meanwhile=attach if then else meanwhile,
+                     kept=kept)
     return start
 
 

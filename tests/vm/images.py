@@ -6,6 +6,7 @@ debs in it or without; a disk is a seed put on a storage layout (layouts.py).
 Each is made once and found again by a hash of what it was made from.
 """
 
+import base64
 import contextlib
 import fcntl
 import hashlib
@@ -94,31 +95,15 @@ AUTOPKGTEST_ENV = "type() { printf '\\n# '; command type \"$@\"; }\n"
 
 
 # Of no part in what is tested, and slow under emulation: half of what systemd starts.
-IDLE_UNITS = ("systemd-binfmt.service systemd-update-utmp.service"
-              " systemd-update-utmp-runlevel.service e2scrub_reap.service modprobe@drm.service modprobe@efi_pstore.service"
-              " modprobe@fuse.service modprobe@configfs.service modprobe@loop.service dev-hugepages.mount"
-              " dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount run-lock.mount tmp.mount"
-              " proc-sys-fs-binfmt_misc.automount systemd-timesyncd.service systemd-random-seed.service"
-              " systemd-udev-load-credentials.service systemd-journal-flush.service systemd-sysctl.service"
-              " systemd-sysusers.service ldconfig.service systemd-hwdb-update.service"
-              " systemd-journal-catalog-update.service systemd-update-done.service systemd-modules-load.service"
-              " blk-availability.service xfs_healer_start.service").split()
-IDLE_GENERATORS = ("debug hibernate-resume integritysetup rc-local run ssh system-update sysv tpm2 veritysetup"
+IDLE_UNITS = ("systemd-binfmt.service proc-sys-fs-binfmt_misc.automount systemd-update-utmp.service"
+              " systemd-update-utmp-runlevel.service systemd-timesyncd.service e2scrub_reap.service"
+              " modprobe@drm.service modprobe@efi_pstore.service dev-mqueue.mount sys-kernel-debug.mount"
+              " sys-kernel-tracing.mount ldconfig.service systemd-hwdb-update.service systemd-sysusers.service"
+              " systemd-journal-catalog-update.service systemd-update-done.service xfs_healer_start.service").split()
+IDLE_GENERATORS = ("debug integritysetup rc-local run ssh system-update sysv tpm2 veritysetup"
                    " factory-reset bless-boot").split()
 # So are these, but to autopkgtest: it waits for the prompt of a login.
 LOGIN_UNITS = "getty.target systemd-logind.service systemd-user-sessions.service".split()
-# And these, but where other packages are: who needs dbus starts it, and our tests ask baseimage-status themselves.
-STATUS_RULE = "usr/local/lib/udev/rules.d/90-baseimage-status.rules"    # /etc goes into the initramfs
-ALONE_UNITS = ("kmod-static-nodes.service systemd-tmpfiles-setup.service systemd-tmpfiles-setup-dev.service"
-               " systemd-tmpfiles-setup-dev-early.service multi-user.target.wants/dbus.service").split()
-# And so is what is no disk to the coldplug of the running system, but where the kernel
-# command line asks for all; the initramfs does it in full.
-COLDPLUG_ALL = "test.coldplug"
-COLDPLUG = f"""\
-[Service]
-ExecCondition=/bin/sh -c 'grep -qw {COLDPLUG_ALL} /proc/cmdline || {{ udevadm trigger --action=add \
-    --subsystem-match=block --subsystem-match=virtio --subsystem-match=virtio-ports; exit 1; }}'
-"""
 
 
 class Unavailable(Exception):
@@ -321,6 +306,11 @@ def unpacked(initrd):
     raise RuntimeError(f"{initrd}: neither zstd nor gzip")
 
 
+def before_init(commands):
+    """The words of the kernel command line that run shell commands before systemd starts in the real system."""
+    return f"init={BEFORE_INIT} test.commands={base64.b64encode(commands.encode()).decode()}"
+
+
 def has_package(debs):
     return any(deb.name.startswith("baseimage-udev_") for deb in debs)
 
@@ -365,6 +355,22 @@ mountroot() {
 }
 mount_bottom() { :; }
 """
+# In an initramfs of dracut: the same.
+DRACUT_LOOK = """\
+check() { return 0; }
+install() { inst_hook pre-pivot 99 "$moddir/look.sh"; }
+"""
+# init=BEFORE_INIT runs the commands that the kernel command line has in base64, and then systemd.
+BEFORE_INIT = "/usr/local/sbin/before-init"
+BEFORE_INIT_SCRIPT = """\
+#!/bin/sh
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+mount -o remount,rw /
+for word in $(cat /proc/cmdline); do
+	case "$word" in test.commands=*) echo "${word#*=}" | base64 -d | sh -ex ;; esac
+done
+exec /sbin/init
+"""
 # init=PLAIN_INIT: no systemd, and the coldplug of udev's script for sysvinit.
 PLAIN_INIT = "/usr/local/sbin/plain-init"
 PLAIN_INIT_SCRIPT = f"""\
@@ -394,7 +400,12 @@ def configure(directory, flavour):
         # Or systemd starts the shell again and again, until udev has loaded it.
         with open(directory / "etc/initramfs-tools/modules", "a", encoding="ascii") as modules:
             modules.write("virtio_console\n")
+    else:
+        module = directory / "usr/lib/dracut/modules.d/99look"
+        write_script(module / "module-setup.sh", DRACUT_LOOK)
+        write_script(module / "look.sh", LOOK)
     write_script(directory / PLAIN_INIT[1:], PLAIN_INIT_SCRIPT)
+    write_script(directory / BEFORE_INIT[1:], BEFORE_INIT_SCRIPT)
     if flavour == "others":
         (directory / "etc/cloud/cloud-init.disabled").touch()
     units = directory / "etc/systemd/system"
@@ -406,11 +417,6 @@ def configure(directory, flavour):
     else:
         (units / "test-shell.service").write_text(SHELL_UNIT)
         idle += [units / unit for unit in LOGIN_UNITS]
-        coldplug = units / "systemd-udev-trigger.service.d/test.conf"
-        coldplug.parent.mkdir()
-        coldplug.write_text(COLDPLUG)
-    if flavour not in ("autopkgtest", "others"):
-        idle += [units / unit for unit in ALONE_UNITS] + [directory / STATUS_RULE]
     links = {units / "sysinit.target.wants/test-shell.service": "/etc/systemd/system/test-shell.service"}
     for path, target in (links | dict.fromkeys(idle, "/dev/null")).items():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -200,21 +200,16 @@ def harm(found):
             if lines and aspect.startswith(("root", "boot", "kernel", "seen"))}
 
 
-def absent_while_root_was_sought(guest):
-    """Whether there was no base image when an initramfs of initramfs-tools had found root.
-
-    By their number: a name that the base image left there can be another's.
-    """
-    then = re.findall(r" (vd[a-z]+)$", guest.run("cat /run/initramfs.partitions"), re.M)
-    return len(then) == len(guest.block_devices().split()) - len(base_disks(guest))
+def in_initramfs(guest):
+    """The disks and partitions that there were when the initramfs had found root (LOOK in images.py)."""
+    return re.findall(r" (vd[a-z]+\d*)$", guest.run("cat /run/initramfs.partitions"), re.M)
 
 
-def rebound(guest):
-    """Whether the base image's driver let go of each and took it back since the
-    kernel started: once is to have it, twice is to have it back."""
+def times_bound(guest):
+    """How often virtio_blk was bound to each base image since the kernel started: a set of numbers."""
     probed = guest.run("dmesg | grep -E 'virtio_blk virtio[0-9]+: \\[vd[a-z]+\\]' || :")
     virtio = [guest.run(f"basename $(readlink -f /sys/block/{name}/device)").strip() for name in base_disks(guest)]
-    return all(len(re.findall(rf"\b{name}: \[", probed)) == 2 for name in virtio)
+    return {len(re.findall(rf"\b{name}: \[", probed)) for name in virtio}
 
 
 def properties(guest, name):

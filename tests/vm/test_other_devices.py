@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from images import COLDPLUG_ALL, chroot, seed
+from images import chroot, seed
 from inert import SERIAL, udev_database
 
 # Others that could be taken for the base image: (serial, twin of the root disk).
@@ -48,7 +48,7 @@ def test_other_devices__unchanged(suite, make_disk, boot):
         blank = make_disk(suite, layout="btrfs", package=False)
         more = [(disk.paths[0] if twin else blank.paths[0], serial, True) for serial, twin in OTHERS]
         # By the kernel's name: the UUIDs of root lead to any of the twins.
-        with boot(disk, append=f"root=/dev/vda1 {COLDPLUG_ALL}", more=more) as guest:
+        with boot(disk, append="root=/dev/vda1", more=more) as guest:
             seen.append((comparable(guest), dev_links(guest)))
     (without, links_without), (with_, links_with) = seen
     assert sorted(with_.keys() ^ without.keys()) == []

@@ -5,7 +5,6 @@ import re
 import subprocess
 from pathlib import Path
 
-from images import STATUS_RULE
 from inert import SERIAL, status
 from layouts import MIB, sparse
 
@@ -37,7 +36,6 @@ def test_status__each_leak(make_disk, boot, plug_base, fault, tmp_path):
     disk = make_disk(layout="ext4")
     with boot(disk) as guest:
         with fault("nobody asks what became of a base image"):
-            guest.run(f"rm /{STATUS_RULE}; udevadm control --reload")
             plug_base(guest, disk)
             reports = "journalctl -b -t baseimage-status -o cat"
             guest.wait_until(lambda: guest.run(reports))
