@@ -8,20 +8,9 @@ from pathlib import Path
 import pytest
 
 from images import PLAIN_INIT
-from inert import SCANNERS, assert_inert, base_disks, leaks, seen, unplug_base
+from inert import SCANNERS, assert_inert, base_disks, leaks, seen, times_bound, unplug_base
 
 MANUAL = Path(__file__).parents[2] / "man/baseimage-udev.7.in"
-
-
-def test_base_image__two_at_once(make_disk, boot, plug_base):
-    disk = make_disk()
-    with boot(disk) as guest:
-        plug_base(guest, disk)
-        plug_base(guest, disk)
-        assert len(base_disks(guest)) == 2
-        assert_inert(guest)
-        # Every block of both, read and compared.
-        guest.run("cmp " + " ".join(f"/dev/{name}" for name in base_disks(guest)))
 
 
 def leaks_but_zfs(guest):
@@ -44,7 +33,7 @@ AGAIN = {
 }
 
 
-@pytest.mark.suites("bookworm", "sid")
+@pytest.mark.parametrize("suite", ["bookworm", pytest.param("sid", marks=pytest.mark.all_only)])
 def test_base_image__read_again(suite, make_disk, boot, plug_base):
     # Many partitions where there are most who look, two elsewhere.
     disk = make_disk(suite, *(("others", "beside-64") if suite == "bookworm" else ("plain", "btrfs")))
@@ -86,11 +75,11 @@ def test_partition__open(make_disk, boot, plug_base):
         assert_inert(guest)
 
 
-@pytest.mark.suites("bookworm")
-def test_partitions__kept(suite, make_disk, boot, plug_base):
-    """baseimage_udev=partitions: as inert to all who ask udev."""
-    disk = make_disk(suite, layout="beside-64")
+def test_partitions__kept(make_disk, boot, plug_base):
+    """baseimage_udev=partitions: as inert to all programs that ask udev; the initramfs does not have the disk."""
+    disk = make_disk(layout="beside-64")
     with boot(disk, "around", append="baseimage_udev=partitions") as guest:
+        assert times_bound(guest) == {2}
         assert_inert(guest, partitions=True)
         unplug_base(guest)
         plug_base(guest, disk)
@@ -98,22 +87,16 @@ def test_partitions__kept(suite, make_disk, boot, plug_base):
         assert_inert(guest, partitions=True)
 
 
-def test_boot_script__another(make_disk, boot):
-    """One that is not local, and asks blkid alone: boot=scan."""
+def test_boot__without_local_and_systemd(make_disk, boot):
+    """A boot script that asks blkid alone (boot=scan), then an init that is not systemd."""
     disk = make_disk()
-    with boot(disk, "around", "partuuid", append="boot=scan") as guest:
-        assert_inert(guest)
-
-
-def test_init__no_systemd(make_disk, boot):
-    """The coldplug of udev alone has the driver take the base image back."""
-    disk = make_disk()
-    with boot(disk, "around", append=f"init={PLAIN_INIT}") as guest:
+    with boot(disk, "around", "partuuid", append=f"boot=scan init={PLAIN_INIT}") as guest:
         assert guest.run("cat /proc/1/comm") == "plain-init\n"
         found = leaks(guest)
         found["root"] = [line for line in found["root"] if not line.startswith("failed: ")]
         assert not any(found.values()), found
-        assert len(base_disks(guest)) == 2
+        # Every block of both.
+        guest.run("cmp " + " ".join(f"/dev/{name}" for name in base_disks(guest)))
 
 
 AUTOPKGTEST_RULE = (

@@ -11,6 +11,7 @@ from chroots import Chroot, copy_source, needs_root
 from images import STABLE, run, seed
 
 KIB = 1024
+RULES = "usr/lib/udev/rules.d/59-baseimage.rules"
 
 
 @pytest.fixture
@@ -90,24 +91,102 @@ def plain(chroot_of):
 
 
 INSTALL = "chroot $root dpkg --install /build/package.deb\n"
-HOLDS_RULE = "chroot $root sh -c 'lsinitramfs /boot/initrd.img-*' | grep -c baseimage || :\n"
-
-
-# As dpkg goes on, how much of the package the initramfs has after it.
-STEPS = [("--install /build/older.deb", 2), ("--install /build/package.deb", 2), ("--install /build/package.deb", 2),
+# How much of the package each initramfs has: rule, helper, marker and its directory.
+COUNT = """\
+for image in $root/boot/initrd.img-*; do
+	list=lsinitramfs
+	[ ! -e $root/usr/bin/lsinitrd ] || list=lsinitrd
+	chroot $root $list /boot/${image##*/} | grep -c baseimage || :
+done
+"""
+# As dpkg goes on, how much of the package each initramfs has after it.
+STEPS = [("--install /build/older.deb", 4), ("--install /build/package.deb", 4), ("--install /build/package.deb", 4),
          ("--remove baseimage-udev", 0), ("--purge baseimage-udev", 0)]
+# An older kernel beside the guest's own; images that the generator does not write.
+OLD_KERNEL = """\
+version=$(ls $root/lib/modules)
+for file in vmlinuz config System.map initrd.img; do
+	[ ! -e $root/boot/$file-$version ] || cp $root/boot/$file-$version $root/boot/$file-6.0.0-old
+done
+ln -s $version $root/lib/modules/6.0.0-old
+mkdir -p $root/var/lib/kdump $root/boot/efi/EFI/Linux $root/boot/efi/token/$version
+touch $root/var/lib/kdump/initrd.img-$version $root/boot/efi/EFI/Linux/token-$version.efi \
+	$root/boot/efi/token/$version/initrd.img-$version
+[ ! -e $root/etc/initramfs-tools/initramfs.conf ] || sed -i 's/^MODULES=.*/MODULES=list/' $root/etc/initramfs-tools/initramfs.conf
+"""
+OTHER_IMAGES = {
+    "/var/lib/kdump/initrd.img-{}": "/etc/kernel/postinst.d/kdump-tools {}",
+    "/boot/efi/EFI/Linux/token-{}.efi": "kernel-install add {} /boot/vmlinuz-{}",
+    "/boot/efi/token/{}/initrd.img-{}": "kernel-install add {} /boot/vmlinuz-{}",
+}
 
 
 @needs_root
-def test_chroot__installed_and_purged(plain, older, fault):
-    shutil.copy(older, plain.build)
+@pytest.mark.parametrize("suite, flavour", [("bookworm", "plain"), ("trixie", "dracut")])
+def test_chroot__installed_and_purged(suite, flavour, older, chroot_of, fault):
+    """Every kernel's initramfs follows, and dpkg names the images that it cannot regenerate."""
+    chroot = chroot_of(seed(suite, flavour))
+    shutil.copy(older, chroot.build)
     with fault("dpkg: no udevd runs"):
-        output = plain.run(
-            "sed -i 's/^MODULES=.*/MODULES=list/' $root/etc/initramfs-tools/initramfs.conf\n" + "".join(f"chroot $root dpkg {words}\necho \"{words}: $({HOLDS_RULE.strip()})\"\n" for words, _ in STEPS)
-            + "cd $root && find . -xdev -name '*baseimage*' ! -name 'baseimage-udev.list'"
-            " -print\n")
-        assert re.findall(r"^(--.*): (\d+)$", output, re.M) == [(words, str(number)) for words, number in STEPS]
-        assert "./" not in output
+        output = chroot.run(OLD_KERNEL + "".join(
+            f"chroot $root dpkg {words} 2>&1\necho \"{words}:\" $({COUNT})\n" for words, _ in STEPS)
+            + "cd $root && find . -xdev -name '*baseimage*' ! -name 'baseimage-udev.list' -print\n")
+    assert re.findall(r"^(--.*): (\d+ \d+)$", output, re.M) == [
+        (words, f"{number} {number}") for words, number in STEPS], output
+    assert "./" not in output
+    version = re.search(r"/var/lib/kdump/initrd.img-(\S+) is as before", output)[1]
+    for image, command in OTHER_IMAGES.items():
+        line = f"baseimage-udev: {image} is as before; to regenerate it: {command}".replace("{}", version)
+        # At each step but the purge.
+        assert output.count(line) == len(STEPS) - 1, (line, output)
+    assert "baseimage-udev: /boot/initrd" not in output
+
+
+@needs_root
+def test_chroot__no_updates(plain, fault):
+    """The administrator forbids updates: dpkg names the initramfs and the command that writes it."""
+    with fault("dpkg: update_initramfs=no"):
+        output = plain.run("echo update_initramfs=no >$root/etc/initramfs-tools/update-initramfs.conf\n" + INSTALL)
+        image, command = re.search("baseimage-udev: (.*) is as before; to regenerate it: (.*)", output).groups()
+        assert plain.run(INSTALL + f"chroot $root {command}\nchroot $root lsinitramfs {image}").count("baseimage") >= 4
+
+
+@needs_root
+def test_chroot__dpkg_root(plain):
+    """dpkg --root with DPKG_ROOT set: the scripts run outside of the system, and do nothing."""
+    script = "for s in postinst postrm; do DPKG_ROOT=/nonexistent sh -x $s configure; DPKG_ROOT=/x sh -x $s remove; done"
+    output = plain.run(f"cd {plain.build}; dpkg-deb -e package.deb c; cd c; ({script}) 2>&1\n")
+    assert not re.search(r"^\++ (?!set|\[|serial=|option=)", output, re.M), output
+
+
+BREAK_HELPER = "rm /usr/lib/udev/baseimage_id\n"
+GENERATORS = {
+    "plain": "mkinitramfs -o /build/initrd $(ls /lib/modules)",
+    "dracut": "dracut --quiet --force /build/initrd $(ls /lib/modules)",
+}
+
+
+@needs_root
+@pytest.mark.parametrize("flavour", GENERATORS)
+def test_initramfs__fails_without_helper(flavour, deb, tmp_path, fault):
+    """No initramfs is better than one that boots from the base image."""
+    with fault(f"{flavour}: no helper"):
+        output = Chroot(seed("trixie", flavour, (deb,)), tmp_path).inside(
+            f"{BREAK_HELPER}if {GENERATORS[flavour]} 2>&1; then echo made; else echo failed; fi\n")
+        assert output.endswith("failed\n") and "baseimage-udev: cannot copy" in output
+
+
+@needs_root
+def test_dracut__sysroot(deb, tmp_path):
+    """dracut --sysroot: rule and helper are those of the other system, and udev-rules comes along."""
+    tree = seed("trixie", "dracut", (deb,))
+    output = Chroot(tree, tmp_path).inside(
+        "mkdir -p /sysroot/var/tmp /sysroot/boot; cp -a /etc /usr /sysroot; for d in bin sbin lib lib64; do ln -s usr/$d /sysroot/$d; done\n"
+        "echo 'ENV{OWN}=\"1\"' >>/sysroot/usr/lib/udev/rules.d/59-baseimage.rules\n"
+        "dracut --quiet --force --sysroot /sysroot --no-hostonly --no-kernel --modules baseimage-udev /tmp/i\n"
+        f"lsinitrd /tmp/i; lsinitrd --file {RULES} /tmp/i\n")
+    assert 'ENV{OWN}="1"' in output
+    assert "usr/lib/udev/baseimage_id" in output and "60-persistent-storage.rules" in output
 
 
 @needs_root
@@ -131,10 +210,10 @@ def test_chroot__boot_full(plain, fault):
             + INSTALL.strip() + " && echo installed || echo failed\n"
             "rm $root/boot/full; mount -o remount,size=1G $root/boot\n"
             "chroot $root dpkg --configure -a\n"
-            + HOLDS_RULE + "chroot $root dpkg --audit\n"
+            + COUNT + "chroot $root dpkg --audit\n"
             "chroot $root dpkg-query -W -f '${Status}\\n' baseimage-udev\n")
         assert "\nfailed\n" in output
-        assert output.endswith("\n2\ninstall ok installed\n")
+        assert output.endswith("\n4\ninstall ok installed\n")
 
 
 @needs_root
@@ -146,7 +225,6 @@ def test_chroot__helper_runs(suite, chroot_of):
     assert output.endswith('ID_FS_UUID=""\nID_FS_TYPE=""\nSYSTEMD_READY=0\nSYSTEMD_IGNORE=1\n')
 
 
-RULES = "usr/lib/udev/rules.d/59-baseimage.rules"
 # What an initramfs of each has of the rule.
 LOOK = {
     "plain": "mkdir /tmp/d; DESTDIR=/tmp/d verbose=n sh /usr/share/initramfs-tools/hooks/baseimage-udev\n"

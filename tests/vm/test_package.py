@@ -63,14 +63,31 @@ def test_package__installed_and_removed(booted, plug_base):
         assert guest.run("dpkg -l baseimage-udev 2>&1 | grep ^[a-z]i || :") == ""
 
 
-def test_package__own_disk_has_the_serial(booted):
-    """It says so and what to do, and takes nothing of the disk that is in use."""
-    with booted(serial=SERIAL) as (guest, _):
-        before = properties(guest, "vda2")
-        said = guest.run("dpkg --install /root/1.deb")
-        assert "/dev/vda has the serial BASEIMAGE, and is in use" in said
-        assert "baseimage_udev=off" in said
-        # Not mounted, and there all the same.
-        assert properties(guest, "vda2") == before
-        guest.run("dpkg --purge baseimage-udev")
-        assert properties(guest, "vda2") == before
+# What uses a partition of a base image, and what ends that.
+USES = {
+    "mounted": ("mount -o ro /dev/vdd2 /mnt", "umount /mnt"),
+    "held": ("echo \"0 2048 linear /dev/vdd2 0\" | dmsetup create held", "dmsetup remove held"),
+}
+
+
+def test_package__disk_in_use(booted, plug_base):
+    """A disk that is in use stays as it is, and the package says what to do; another base image is inert."""
+    with booted(serial=SERIAL) as (guest, disk):
+        plug_base(guest, disk)
+        plug_base(guest, disk)
+        for use, (begin, end) in USES.items():
+            guest.run(begin)
+            before = {name: properties(guest, name) for name in ("vda1", "vda2", "vdd1", "vdd2")}
+            said = guest.run("dpkg --install /root/1.deb")
+            for name in "/dev/vda", "/dev/vdd":
+                assert f"{name} has the serial BASEIMAGE and is in use" in said, use
+            assert "/dev/vde" not in said and "baseimage_udev=off" in said
+            # Not mounted, and there all the same.
+            assert {name: properties(guest, name) for name in before} == before
+            assert devices(guest, ["vde"]) == ["vde"]
+            guest.run(end)
+            guest.run("udevadm trigger --settle /dev/vdd")
+            assert devices(guest, ["vdd"]) == ["vdd"]
+            guest.run("dpkg --purge baseimage-udev")
+            assert {name: properties(guest, name) for name in before} == before
+            assert devices(guest, ["vde"]) == ["vde", "vde1", "vde2"]
