@@ -96,7 +96,7 @@ COUNT = """\
 for image in $root/boot/initrd.img-*; do
 	list=lsinitramfs
 	[ ! -e $root/usr/bin/lsinitrd ] || list=lsinitrd
-	chroot $root $list /boot/${image##*/} | grep -c baseimage || :
+	chroot $root $list /boot/${image##*/} | grep -c 'usr/lib/.*baseimage' || :
 done
 """
 # As dpkg goes on, how much of the package each initramfs has after it.
