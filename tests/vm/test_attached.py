@@ -166,3 +166,29 @@ def test_lvm__bare_disk(make_disk, boot, plug_base):
         met = seen(guest)
         assert met.keys() <= {"blkid", "lsblk"}, met
         assert guest.run("readlink -f $(pvs --noheadings -o pv_name)") == "/dev/vdb\n"
+
+
+# What a new block device would change: links, and what scanners find.
+SEEN = "find /dev/disk -type l -printf '%p %l\\n' | sort; blkid -c /dev/null | sort; pvs"
+
+
+def test_manual__reads_a_file(make_disk, boot, plug_base):
+    """The recipes of the manual change nothing; a loop device takes a link of the own disk."""
+    text = re.search(r"^\.Ss Reading a file\n(.*?)^\.S[sh]", MANUAL.read_text(), re.M | re.S)[1].replace("\\e", "\\")
+    debugfs, = re.findall(r"^debugfs .*", text, re.M)
+    copy, = re.findall(r"^dd .*", text, re.M)
+    restore, = re.findall(r"^btrfs restore .*", text, re.M)
+    disk = make_disk(layout="ext4")
+    with boot(disk) as guest:
+        node, = plug_base(guest, disk)
+        before = guest.run(SEEN)
+        assert guest.run(f"{debugfs} 2>/dev/null").strip() == "guest"
+        assert guest.run(SEEN) == before
+        guest.unplug(node)
+        plug_base(guest, make_disk(layout="btrfs"))
+        guest.run("mkdir DIR; read -r start size <<.\n$(sfdisk -qlo START,SECTORS /dev/baseimage | sed -n 2p)\n.\n"
+                  + copy.replace("START", "$start").replace("COUNT", "$size") + "\n" + restore)
+        assert guest.run("cat DIR/etc/hostname") == "guest\n"
+        assert guest.run(SEEN) == before
+        guest.run("mount -o ro,loop,offset=$((2048 * 512)) /dev/baseimage /mnt; udevadm settle")
+        assert guest.run(SEEN) != before
