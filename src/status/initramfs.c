@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Whether each initramfs has the rule and the helper. */
-#include <errno.h>
 #include <fnmatch.h>
-#include <glob.h>
 
 #include "config.h"
 #include "status.h"
@@ -30,35 +28,27 @@ static const char script[] =
         "    END { if (empty) print \"has an empty \" file; else if (!full) print \"lacks \" file }'\n"
         "done\n";
 
-static void look_into(struct status *status, const char *path) {
+static void found_initramfs(struct status *s, struct device *d, const char *path) {
         char *line = NULL;
         size_t size = 0;
 
+        /* No boot loader takes the backup of an initramfs. */
+        if (fnmatch("*.@(bak|old|new|old-dkms|dpkg-*)", path, FNM_EXTMATCH) == 0)
+                return;
+        s->n_initramfs++;
         FILE *out = setenv("INITRAMFS", path, true) == 0 ? popen(script, "re") : NULL;
         while (out && getline(&line, &size, out) > 0)
-                add_finding(status, NULL, KIND_INITRAMFS,
-                            format("%s %.*s", path + strlen(ROOT), (int)strcspn(line, "\n"), line),
-                            format("update-initramfs -u -k all, or dracut --force --regenerate-all; "
-                                   "make UKIs and kdump's initrd again"));
+                add_finding(s, d, KIND_INITRAMFS, "", "%s %.*s", path + strlen(ROOT),
+                            (int)strcspn(line, "\n"), line);
         free(line);
         if (!out || pclose(out) != 0)
-                add_finding(status, NULL, KIND_ERROR, format("cannot list %s", path + strlen(ROOT)),
-                            format("install initramfs-tools or dracut, and binutils for a UKI"));
+                add_finding(s, d, KIND_ERROR, "",
+                            "cannot list %s with lsinitramfs or lsinitrd (nor a UKI with objcopy)",
+                            path + strlen(ROOT));
 }
 
-void look_at_initramfs(struct status *status) {
-        glob_t paths = { 0 };
-        size_t n = 0;
-
-        int r = glob(ROOT PATTERN, GLOB_BRACE | GLOB_ERR, NULL, &paths);
-        for (size_t i = 0; r == 0 && i < paths.gl_pathc; i++)
-                /* No boot loader takes the backup of an initramfs. */
-                if (fnmatch("*.@(bak|old|new|old-dkms|dpkg-*)", paths.gl_pathv[i], FNM_EXTMATCH) != 0 &&
-                    ++n > 0)
-                        look_into(status, paths.gl_pathv[i]);
-        if (n == 0)
-                add_finding(status, NULL, KIND_ERROR,
-                            format("cannot find an initramfs below /boot and /efi"),
-                            format("mount the file systems that hold them; run baseimage-status as root"));
-        globfree(&paths);
+void look_at_initramfs(struct status *s) {
+        each_path(s, NULL, format(ROOT PATTERN), found_initramfs);
+        if (s->n_initramfs == 0)
+                add_finding(s, NULL, KIND_ERROR, "", "cannot find an initramfs below /boot and /efi");
 }

@@ -43,35 +43,13 @@ static int close_stdout(int state) {
         return state;
 }
 
-/* How to report: 't' for the table, or an option; -EINVAL. */
-static int parse_argv(int argc, char *argv[], bool *ret_initramfs) {
-        int c, how = 't';
-
-        while ((c = getopt_long(argc, argv, "qhV", options, NULL)) >= 0)
-                switch (c) {
-                case 'i':
-                        *ret_initramfs = true;
-                        break;
-                case '?':
-                        fputs("Try 'baseimage-status --help'.\n", stderr);
-                        return -EINVAL;
-                default:
-                        if (how != 't' && how != c) {
-                                complain("usage", "only one of --json, --quiet and --journal");
-                                return -EINVAL;
-                        }
-                        how = c;
-                }
-        return how;
-}
-
 /* A partition stands for its disk.  False: one of them is no base image. */
-static bool want_disks(struct status *status, char *const names[]) {
-        for (size_t i = 0; *names && i < status->n_devices; i++)
-                status->devices[i].wanted = false;
+static bool want_disks(struct status *s, char *const names[]) {
+        for_each_device (d, s)
+                d->wanted = !*names;
         for (; *names; names++) {
                 char *path = format("%s%s", strchr(*names, '/') ? "" : "/dev/", *names);
-                struct device *device = device_by_path(status, path);
+                struct device *device = device_by_path(s, path);
 
                 free(path);
                 if (!device)
@@ -81,26 +59,32 @@ static bool want_disks(struct status *status, char *const names[]) {
         return true;
 }
 
-static void look(struct status *status, bool initramfs) {
-        for (struct device *d = status->devices; d < status->devices + status->n_devices; d++) {
-                look_at_record(status, d);
+static void look(struct status *s, bool initramfs) {
+        for_each_device (d, s) {
+                look_at_record(s, d);
                 if (d->disk == d)
-                        look_at_disk(status, d);
+                        look_at_disk(s, d);
         }
-        look_at_kernel(status);
+        look_at_kernel(s);
         if (initramfs)
-                look_at_initramfs(status);
-        check_devices(status);
+                look_at_initramfs(s);
+        check_devices(s);
 }
 
 int main(int argc, char *argv[]) {
-        static struct status status; /* what it holds lives as long as the program */
+        static struct status status; /* its memory is the program's */
         bool initramfs = false;
-        int r = 0;
+        int c, how = 0, r = 0;
 
-        int how = parse_argv(argc, argv, &initramfs);
-        if (how < 0)
-                return STATE_UNKNOWN;
+        while ((c = getopt_long(argc, argv, "qhV", options, NULL)) >= 0)
+                if (c == '?')
+                        return STATE_UNKNOWN;
+                else if (c == 'i')
+                        initramfs = true;
+                else if (how != 0 && how != c)
+                        return complain("usage", "only one of --json, --quiet and --journal");
+                else
+                        how = c;
         if (how == 'h' || how == 'V') {
                 fputs(how == 'h' ? usage : "baseimage-status " PROJECT_VERSION "\n", stdout);
                 return close_stdout(EXIT_SUCCESS);

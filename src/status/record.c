@@ -18,132 +18,78 @@ static const struct {
         { "UDISKS_IGNORE", "1", "udisks2" },
 };
 
-static const char *property(const struct device *device, const char *key) {
+static const char *property(const struct device *d, const char *key) {
         const char *value;
-        return sd_device_get_property_value(device->record, key, &value) >= 0 ? value : "";
+        return sd_device_get_property_value(d->record, key, &value) >= 0 ? value : "";
 }
 
-static bool has_option(const struct device *disk, const char *value) {
-        return strcmp(property(disk, BASEIMAGE_OPTION), value) == 0;
-}
+static void look_at_marks(struct status *s, struct device *d) {
+        bool off = strcmp(property(d->disk, BASEIMAGE_OPTION), "off") == 0, found[N(marks)], any = false;
 
-static bool has_mark(const struct device *device, size_t i) {
-        return strcmp(property(device, marks[i].key), marks[i].value) == 0;
-}
-
-static bool is_ruled(const struct device *device) {
         for (size_t i = 0; i < N(marks); i++)
-                if (has_mark(device, i))
-                        return true;
-        return false;
-}
-
-/* The rule would prevent this finding, so if it did not run, that is to be mended. */
-static void add_leak(struct status *status, struct device *device, enum kind kind, char *evidence,
-                     char *remedy) {
-        if (!is_ruled(device->disk)) {
-                free(remedy);
-                remedy = has_option(device->disk, "off")
-                                 ? format("boot without " BASEIMAGE_OPTION "=off")
-                                 : format("install baseimage-udev (or unmask its rule), then: "
-                                          "udevadm trigger --action=change --settle /dev/%s",
-                                          device->disk->name);
-        }
-        add_finding(status, device, kind, evidence, remedy);
-}
-
-static char *remedy_other_rule(const struct device *device) {
-        return format("find the rule that interferes: udevadm test --action=change /sys/class/block/%s",
-                      device->name);
-}
-
-static void look_at_marks(struct status *status, struct device *device) {
-        if (!is_ruled(device)) {
-                add_leak(status, device, KIND_RULE,
-                         has_option(device->disk, "off") ? format(BASEIMAGE_OPTION "=off disables the rule")
-                                                         : format(BASEIMAGE_RULE_NAME " did not run"),
-                         remedy_other_rule(device));
-                return;
-        }
-        for (size_t i = 0; i < N(marks); i++)
-                if (!has_mark(device, i))
-                        add_leak(status, device, KIND_MARK,
-                                 format("%s=%s is missing (for %s)", marks[i].key, marks[i].value,
-                                        marks[i].readers),
-                                 remedy_other_rule(device));
+                any |= found[i] = strcmp(property(d, marks[i].key), marks[i].value) == 0;
+        d->unruled = any ? _KINDS : off ? KIND_OFF : KIND_RULE;
+        if (!any)
+                add_finding(s, d, d->unruled, d->name, "%s",
+                            off ? BASEIMAGE_OPTION "=off disables the rule"
+                                : BASEIMAGE_RULE_NAME " did not run");
+        for (size_t i = 0; any && i < N(marks); i++)
+                if (!found[i])
+                        add_finding(s, d, KIND_MARK, d->name, "%s=%s is missing, for %s", marks[i].key,
+                                    marks[i].value, marks[i].readers);
 }
 
 /* What somebody found inside.  systemd 252 keeps empty values. */
-static void look_at_properties(struct status *status, struct device *device) {
+static void look_at_properties(struct status *s, struct device *d) {
         const char *value;
 
-        for (const char *key = sd_device_get_property_first(device->record, &value); key;
-             key = sd_device_get_property_next(device->record, &value))
+        for (const char *key = sd_device_get_property_first(d->record, &value); key;
+             key = sd_device_get_property_next(d->record, &value))
                 if (value[0] && (strncmp(key, "ID_FS_", 6) == 0 || strncmp(key, "ID_PART_", 8) == 0))
-                        add_leak(status, device, KIND_PROPERTY, format("%s=%s", key, value),
-                                 remedy_other_rule(device));
+                        add_finding(s, d, KIND_PROPERTY, d->name, "%s=%s", key, value);
 }
 
-static void look_at_links(struct status *status, struct device *device) {
+static void look_at_links(struct status *s, struct device *d) {
         static const char *const names[] = { "baseimage", "disk/by-id/virtio-" BASEIMAGE_SERIAL };
-        const char *part = *device->number ? "-part" : "";
         char *own[N(names)];
 
         for (size_t i = 0; i < N(names); i++) {
-                own[i] = format("/dev/%s%s%s", names[i], part, device->number);
-                struct device *found = device_by_path(status, own[i]);
+                own[i] = format("/dev/%s%s%s", names[i], *d->number ? "-part" : "", d->number);
+                struct device *found = device_by_path(s, own[i]);
                 /* With two base images, either may have it. */
-                if (is_ruled(device) && (!found || strcmp(found->number, device->number) != 0))
-                        add_finding(status, device, KIND_LINK,
-                                    format("%s does not lead to the base image", own[i]),
-                                    format("see what has it: udevadm info %s; then: "
-                                           "udevadm trigger --action=change --settle /dev/%s",
-                                           own[i], device->name));
+                if (d->unruled == _KINDS && (!found || strcmp(found->number, d->number) != 0))
+                        add_finding(s, d, KIND_NAME, d->name, "%s does not lead to the base image", own[i]);
         }
-        for (const char *link = sd_device_get_devlink_first(device->record); link;
-             link = sd_device_get_devlink_next(device->record))
+        for (const char *link = sd_device_get_devlink_first(d->record); link;
+             link = sd_device_get_devlink_next(d->record))
                 if (strcmp(link, own[0]) != 0 && strcmp(link, own[1]) != 0)
-                        add_leak(status, device, KIND_LINK, format("%s", link), remedy_other_rule(device));
+                        add_finding(s, d, KIND_LINK, d->name, "%s", link);
         free(own[0]);
         free(own[1]);
 }
 
-static void look_at_option(struct status *status, struct device *disk) {
-        const char *value = property(disk, BASEIMAGE_OPTION);
-
-        if (*value && !has_option(disk, "off"))
-                add_finding(status, disk, KIND_OPTION,
-                            format(BASEIMAGE_OPTION "=%s %s", value,
-                                   has_option(disk, "partitions")
-                                           ? "keeps the partitions: programs that scan disks see duplicates"
-                                           : "means nothing"),
-                            format("boot without this option"));
-}
-
-void look_at_record(struct status *status, struct device *device) {
+void look_at_record(struct status *s, struct device *d) {
         const char *value;
         int r;
 
-        r = sd_device_get_is_initialized(device->record);
-        if (r == 0) {
-                add_finding(status, device, KIND_ERROR, format("udev has not handled %s", device->name),
-                            format("udevadm settle; udevadm trigger --action=add --settle /dev/%s",
-                                   device->disk->name));
+        r = sd_device_get_is_initialized(d->record);
+        if (r > 0) /* has it read */
+                r = sd_device_get_property_value(d->record, "DEVNAME", &value) < 0 ? -EIO : 1;
+        if (r < 0)
+                add_error(s, d, "udev's record", r);
+        if (r == 0)
+                add_finding(s, d, KIND_PENDING, d->disk->name, "udev has not handled it");
+        if (r <= 0)
                 return;
-        }
-        if (r < 0 || (r = sd_device_get_property_value(device->record, "DEVNAME", &value)) < 0) {
-                add_error(status, device, "udev's record", r);
-                return;
-        }
-        look_at_marks(status, device);
-        look_at_properties(status, device);
-        look_at_links(status, device);
-        if (!*device->number)
-                look_at_option(status, device);
-        else if (!has_option(device->disk, "partitions"))
-                add_leak(status, device, KIND_PARTITION,
-                         format("/dev/%s exists: programs that scan disks see a duplicate", device->name),
-                         format("close what has it open (fuser -v /dev/%s), then: "
-                                "udevadm trigger --action=change --settle /dev/%s",
-                                device->name, device->disk->name));
+        look_at_marks(s, d);
+        look_at_properties(s, d);
+        look_at_links(s, d);
+        value = property(d->disk, BASEIMAGE_OPTION);
+        bool kept = strcmp(value, "partitions") == 0;
+        if (*d->number && !kept)
+                add_finding(s, d, KIND_PARTITION, d->name, "programs that scan disks see a duplicate");
+        if (!*d->number && *value && strcmp(value, "off") != 0)
+                add_finding(s, d, KIND_OPTION, "", BASEIMAGE_OPTION "=%s %s", value,
+                            kept ? "keeps partitions: programs that scan disks see duplicates"
+                                 : "means nothing");
 }

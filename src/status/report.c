@@ -11,22 +11,14 @@
 #include "status.h"
 
 static const char *const states[] = { "inert", "leaking", "unknown", "none" };
-static const char *const kinds[] = { "rule",    "mark",    "property", "link",  "partition", "holder",
-                                     "btrfs",   "loop",    "mount",    "swap",  "initramfs", "error",
-                                     "unbound", "content", "option",   "access" };
-
-static bool want_colour(void) {
-        const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-        return isatty(STDOUT_FILENO) && (!no_color || !*no_color) && term && strcmp(term, "dumb") != 0;
-}
-
 static struct libscols_table *new_table(bool json) {
         static const char *const names[] = { "DEVICE", "STATE", "KIND", "EVIDENCE", "REMEDY" };
+        const char *no_color = getenv("NO_COLOR");
         struct libscols_table *table = check_memory(scols_new_table());
 
         scols_table_set_name(table, "baseimages");
         scols_table_enable_json(table, json);
-        scols_table_enable_colors(table, !json && want_colour());
+        scols_table_enable_colors(table, isatty(STDOUT_FILENO) && (!no_color || !*no_color));
         for (size_t i = 0; i < N(names) - !json; i++) {
                 int flags = i == 0 ? SCOLS_FL_TREE : i == 3 && !json ? SCOLS_FL_WRAP : 0;
                 struct libscols_column *column =
@@ -51,14 +43,14 @@ static struct libscols_line *add_line(struct libscols_table *table, struct libsc
         return line;
 }
 
-static struct libscols_line *add_disk(struct libscols_table *table, const struct status *status,
+static struct libscols_line *add_disk(struct libscols_table *table, const struct status *s,
                                       const struct device *disk) {
         static const char *const colours[] = { "green", "red", "brown" };
-        enum state state = state_of(status, disk);
+        enum state state = state_of(s, disk);
         size_t n = 0;
 
-        while (disk + n + 1 < status->devices + status->n_devices && disk[n + 1].disk == disk)
-                n++;
+        for_each_device (d, s)
+                n += d != disk && d->disk == disk;
         struct libscols_line *line = add_line(table, NULL, format("/dev/%s", disk->name), states[state],
                                               "disk", format("%zu partition%s", n, n == 1 ? "" : "s"), NULL);
         scols_cell_set_color(scols_line_get_cell(line, 1), colours[state]);
@@ -66,19 +58,19 @@ static struct libscols_line *add_disk(struct libscols_table *table, const struct
 }
 
 /* A line for all findings of this kind; in JSON, one for each. */
-static void add_kind(struct libscols_table *table, struct libscols_line *parent, const struct status *status,
+static void add_kind(struct libscols_table *table, struct libscols_line *parent, const struct status *s,
                      const struct device *disk, enum kind kind) {
-        const char *severity = kind < KIND_ERROR ? "leak" : kind < KIND_CONTENT ? "unknown" : "note";
+        const char *severity = kind < KIND_ERROR ? "leak" : kind < KIND_LVM ? "unknown" : "note";
         const struct device *low = NULL, *high = NULL;
         const struct finding *first = NULL;
         size_t more = 0;
 
-        for (const struct finding *f = status->findings; f < status->findings + status->n_findings; f++) {
+        for_each_finding (f, s) {
                 if (f->kind != kind || !is_of_disk(f, disk))
                         continue;
                 if (scols_table_is_json(table))
                         add_line(table, parent, disk ? format("/dev/%s", f->device->name) : NULL, severity,
-                                 kinds[kind], format("%s", f->evidence), f->remedy);
+                                 kind_to_string(kind), format("%s", f->evidence), f->remedy);
                 first = first ? first : f;
                 more += strcmp(f->evidence, first->evidence) != 0;
                 low = low && low < f->device ? low : f->device;
@@ -86,70 +78,67 @@ static void add_kind(struct libscols_table *table, struct libscols_line *parent,
         }
         if (first && !scols_table_is_json(table))
                 add_line(table, parent,
-                         format("%s%s%s", low ? low->name : "-", low == high ? "" : "-",
-                                low == high ? "" : high->name),
-                         severity, kinds[kind],
+                         format(low == high ? "%s" : "%s-%s", low ? low->name : "-", high ? high->name : ""),
+                         severity, kind_to_string(kind),
                          format(more > 0 ? "%s, and %zu more" : "%s", first->evidence, more), NULL);
 }
 
 /* One for each kind: that of the first finding. */
-static void print_remedies(const struct status *status) {
+static void print_remedies(const struct status *s) {
         const char *last = NULL;
 
-        for (enum kind kind = 0; kind < _KINDS; kind++) {
-                size_t i = 0;
-
-                while (i < status->n_findings && status->findings[i].kind != kind)
-                        i++;
-                if (i == status->n_findings)
-                        continue;
-                const char *remedy = status->findings[i].remedy;
-                if (last && strcmp(last, remedy) == 0)
-                        printf(", %s", kinds[kind]);
-                else
-                        printf("%s%s\n  %s", last ? ": " : "\nWhat to do:", last ? last : "", kinds[kind]);
-                last = remedy;
-        }
+        for (enum kind kind = 0; kind < _KINDS; kind++)
+                for_each_finding (f, s) {
+                        if (f->kind != kind)
+                                continue;
+                        if (last && strcmp(last, f->remedy) == 0)
+                                printf(", %s", kind_to_string(kind));
+                        else
+                                printf("%s%s\n  %s", last ? ": " : "\nWhat to do:", last ? last : "",
+                                       kind_to_string(kind));
+                        last = f->remedy;
+                        break;
+                }
         if (last)
                 printf(": %s\n", last);
 }
 
-int print_report(const struct status *status, bool json) {
+int print_report(const struct status *s, bool json) {
         struct libscols_table *table = new_table(json);
 
-        if (status->n_devices == 0 && !json)
+        if (s->n_devices == 0 && !json)
                 puts("No base image attached.");
-        for (const struct device *d = status->devices; d < status->devices + status->n_devices; d++)
+        for_each_device (d, s)
                 if (d->disk == d && d->wanted) {
-                        struct libscols_line *line = add_disk(table, status, d);
+                        struct libscols_line *line = add_disk(table, s, d);
                         for (enum kind kind = 0; kind < _KINDS; kind++)
-                                add_kind(table, line, status, d, kind);
+                                add_kind(table, line, s, d, kind);
                 }
         for (enum kind kind = 0; kind < _KINDS; kind++)
-                add_kind(table, NULL, status, NULL, kind);
+                add_kind(table, NULL, s, NULL, kind);
         int r = scols_print_table(table);
         scols_unref_table(table);
         if (!json)
-                print_remedies(status);
+                print_remedies(s);
         return r;
 }
 
-int write_journal(const struct status *status) {
+int write_journal(const struct status *s) {
         static const char *const messages[] = { "Base image /dev/%s is inert",
                                                 "Base image /dev/%s is leaking",
                                                 "Could not tell whether base image /dev/%s is inert" };
         int r = 0;
 
-        for (const struct device *d = status->devices; r >= 0 && d < status->devices + status->n_devices;
-             d++) {
-                if (d->disk != d || !d->wanted)
+        for_each_device (d, s) {
+                if (d->disk != d || !d->wanted || r < 0)
                         continue;
-                enum state state = state_of(status, d);
+                enum state state = state_of(s, d);
+                bool inert = state == STATE_INERT;
                 char *message = format(messages[state], d->name);
-                r = sd_journal_send(
-                        "MESSAGE=%s", message, "PRIORITY=%d", state == STATE_INERT ? 6 : 4, "MESSAGE_ID=%s",
-                        state == STATE_INERT ? BASEIMAGE_MESSAGE_INERT : BASEIMAGE_MESSAGE_LEAKING,
-                        "BASEIMAGE_DEVICE=/dev/%s", d->name, "BASEIMAGE_STATE=%s", states[state], NULL);
+                r = sd_journal_send("MESSAGE=%s", message, "PRIORITY=%d", inert ? 6 : 4, "MESSAGE_ID=%s",
+                                    inert ? BASEIMAGE_MESSAGE_INERT : BASEIMAGE_MESSAGE_LEAKING,
+                                    "BASEIMAGE_DEVICE=/dev/%s", d->name, "BASEIMAGE_STATE=%s", states[state],
+                                    NULL);
                 free(message);
         }
         return r;

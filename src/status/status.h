@@ -17,8 +17,21 @@
 #define ROOT ""
 #endif
 
+/* clang-format off */
 /* The exit statuses. */
 enum state { STATE_INERT, STATE_LEAKING, STATE_UNKNOWN, STATE_NONE };
+
+enum kind {
+        /* Leaks.  The rule prevents those up to the partition. */
+        KIND_OFF, KIND_RULE, KIND_MARK, KIND_PROPERTY, KIND_LINK, KIND_NAME, KIND_PARTITION,
+        KIND_ROOT, KIND_MOUNT, KIND_SWAP, KIND_HOLDER, KIND_BTRFS, KIND_LOOP, KIND_INITRAMFS,
+        /* What could not be told. */
+        KIND_ERROR, KIND_PENDING, KIND_UNBOUND, KIND_LEFT,
+        /* Notes, which change no state. */
+        KIND_LVM, KIND_CONTENT, KIND_OPTION, KIND_ACCESS,
+        _KINDS, /* of findings that do not count */
+};
+/* clang-format on */
 
 /* A base image, or a partition of one. */
 struct device {
@@ -27,21 +40,9 @@ struct device {
         const char *number;  /* 1; of a disk: "" */
         struct device *disk; /* of a disk: itself */
         dev_t devnum;
-        bool wanted; /* by the user; of other disks, there are no findings */
+        bool wanted;       /* by the user; of other disks, no finding counts */
+        enum kind unruled; /* why the rule did not run, or _KINDS */
 };
-
-/* clang-format off */
-enum kind {
-        /* Leaks. */
-        KIND_RULE, KIND_MARK, KIND_PROPERTY, KIND_LINK, KIND_PARTITION, KIND_HOLDER, KIND_BTRFS, KIND_LOOP,
-        KIND_MOUNT, KIND_SWAP, KIND_INITRAMFS,
-        /* What could not be told. */
-        KIND_ERROR, KIND_UNBOUND,
-        /* Notes, which change no state. */
-        KIND_CONTENT, KIND_OPTION, KIND_ACCESS,
-        _KINDS, /* of findings that do not count */
-};
-/* clang-format on */
 
 struct finding {
         struct device *device; /* NULL: of no particular base image */
@@ -54,38 +55,42 @@ struct status {
         size_t n_devices;
         struct finding *findings;
         size_t n_findings;
+        size_t n_initramfs; /* that were looked into */
 };
 
-/* --- findings.c --- */
+#define for_each_device(d, s) for (struct device *d = (s)->devices; d < (s)->devices + (s)->n_devices; d++)
+#define for_each_finding(f, s)                                                                              \
+        for (struct finding *f = (s)->findings; f < (s)->findings + (s)->n_findings; f++)
 
+/* findings.c */
 void *check_memory(void *memory);
 __attribute__((format(printf, 1, 2))) char *format(const char *template, ...);
+const char *kind_to_string(enum kind kind);
+/* The name is that in the remedy: of the device, or of what uses it. */
+__attribute__((format(printf, 5, 6))) void add_finding(struct status *s, struct device *d, enum kind kind,
+                                                       const char *name, const char *evidence, ...);
+void add_error(struct status *s, struct device *d, const char *what, int error);
+bool is_of_disk(const struct finding *f, const struct device *disk);
+enum state state_of(const struct status *s, const struct device *disk); /* NULL: of everything */
 
-/* Takes evidence and remedy, which format() made. */
-void add_finding(struct status *status, struct device *device, enum kind kind, char *evidence, char *remedy);
-void add_error(struct status *status, struct device *device, const char *what, int error);
-bool is_of_disk(const struct finding *finding, const struct device *disk);
-/* Of the disk, or of everything. */
-enum state state_of(const struct status *status, const struct device *disk);
-
-/* --- find.c --- */
-
-void each_record(struct status *status, const char *subsystem, const char *names,
-                 void (*found)(struct status *status, sd_device *record, const char *name));
-void find_devices(struct status *status);
+/* find.c */
+void each_record(struct status *s, const char *subsystem, const char *names,
+                 void (*found)(struct status *s, sd_device *record, const char *name));
+/* Takes the pattern, which format() made. */
+void each_path(struct status *s, struct device *d, char *pattern,
+               void (*found)(struct status *s, struct device *d, const char *path));
+void find_devices(struct status *s);
 /* The device with this node, or that this link leads to; or NULL. */
-struct device *device_by_path(const struct status *status, const char *path);
+struct device *device_by_path(const struct status *s, const char *path);
 /* Looks for disks that changed since find_devices(): their findings do not count. */
-void check_devices(struct status *status);
+void check_devices(struct status *s);
 
-/* --- Each adds the findings of one place. --- */
+/* Each adds the findings of one place. */
+void look_at_record(struct status *s, struct device *d);
+void look_at_disk(struct status *s, struct device *disk);
+void look_at_kernel(struct status *s);
+void look_at_initramfs(struct status *s);
 
-void look_at_record(struct status *status, struct device *device);
-void look_at_kernel(struct status *status);
-void look_at_disk(struct status *status, struct device *disk);
-void look_at_initramfs(struct status *status);
-
-/* --- report.c: 0 or a negative errno --- */
-
-int print_report(const struct status *status, bool json);
-int write_journal(const struct status *status);
+/* report.c: 0 or a negative errno */
+int print_report(const struct status *s, bool json);
+int write_journal(const struct status *s);
