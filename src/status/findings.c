@@ -79,7 +79,7 @@ void add_finding(struct status *s, struct device *d, enum kind kind, const char 
         va_end(ap);
         finding.evidence = escape(check_memory(n < 0 ? NULL : finding.evidence));
         /* What the rule would have prevented goes with it. */
-        if (kind <= KIND_PARTITION && d->disk->unruled != _KINDS) {
+        if (d && kind <= KIND_PARTITION && d->disk->unruled != _KINDS) {
                 kind = d->disk->unruled;
                 name = d->disk->name;
         }

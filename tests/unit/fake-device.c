@@ -126,7 +126,7 @@ int sd_device_get_sysattr_value(sd_device *device, const char *sysattr, const ch
 
 int sd_device_get_devnum(sd_device *device, dev_t *ret) {
         unsigned major, minor;
-        const char *text;
+        const char *text = "";
 
         if (sd_device_get_sysattr_value(device, "dev", &text) < 0 ||
             sscanf(text, "%u:%u", &major, &minor) != 2) // NOLINT(cert-err34-c)
@@ -236,13 +236,16 @@ int sd_journal_send(const char *template, ...) {
         va_list ap;
 
         va_start(ap, template);
-        for (const char *field = template; field; field = va_arg(ap, const char *)) {
-                if (strchr(field, 'd') && strstr(field, "=%d"))
-                        printf(field, va_arg(ap, int)); // NOLINT(clang-diagnostic-format-nonliteral)
+        for (const char *field = template; field;
+             field = va_arg(ap, const char *)) { // NOLINT(clang-analyzer-valist*)
+                const char *value = strchr(field, '=') + 1;
+                printf("%.*s", (int)(value - field), field);
+                if (strcmp(value, "%d") == 0)
+                        printf("%d\n", va_arg(ap, int)); // NOLINT(clang-analyzer-valist*)
+                else if (strncmp(value, "/dev/", 5) == 0)
+                        printf("/dev/%s\n", va_arg(ap, const char *)); // NOLINT(clang-analyzer-valist*)
                 else
-                        printf(field,
-                               va_arg(ap, const char *)); // NOLINT(clang-diagnostic-format-nonliteral)
-                putchar('\n');
+                        printf("%s\n", va_arg(ap, const char *)); // NOLINT(clang-analyzer-valist*)
         }
         va_end(ap);
         return 0;
