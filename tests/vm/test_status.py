@@ -76,7 +76,7 @@ def check_partition(guest):
     rules = {line[3] for line in found(guest) if line[0] in ("rule", "partition", "property", "link")}
     assert rules == {"install baseimage-udev (or unmask its rule), then:"
                      " udevadm trigger --action=change --settle /dev/vdb"}
-    assert {line[1] for line in found(guest) if line[0] == "rule"} == {"/dev/vdb", "/dev/vdb1"}
+    assert [line[1] for line in found(guest) if line[0] == "rule"] == ["/dev/vdb", "/dev/vdb1", "/dev/vdb2"]
     guest.run(f"rm {RULES_D}/59-baseimage.rules")
     trigger(guest, "vdb")
     mount, partition = sorted(found(guest))
