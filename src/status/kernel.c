@@ -64,46 +64,36 @@ static void found_virtio(struct status *s, sd_device *record, const char *name) 
         free(rule);
 }
 
-static void found_mount(struct status *s, struct libmnt_fs *fs) {
-        const char *target = mnt_fs_get_target(fs);
-        /* The number of a btrfs is that of no device: there, the source tells. */
-        struct device *device = device_by_source(s, mnt_fs_get_source(fs));
-
-        for_each_device (d, s)
-                if (d->devnum == mnt_fs_get_devno(fs))
-                        device = d;
-        if (device && target)
-                add_finding(s, device, strcmp(target, "/") == 0 ? KIND_ROOT : KIND_MOUNT, target, "%s",
-                            target);
-}
-
-static void found_swap(struct status *s, struct libmnt_fs *fs) {
-        const char *source = mnt_fs_get_source(fs);
-        struct device *device = device_by_source(s, source);
-
-        if (device)
-                add_finding(s, device, KIND_SWAP, source, "%s", source);
-}
-
 static int on_parse_error(struct libmnt_table *table, const char *path, int line) {
         (void)table, (void)path, (void)line;
         return -EBADMSG;
 }
 
-static void each_line(struct status *s, const char *path,
-                      int (*parse)(struct libmnt_table *table, const char *path),
-                      void (*found)(struct status *s, struct libmnt_fs *fs)) {
+/* Reads mountinfo, or the list of swap space. */
+static void look_at_mounts(struct status *s, const char *path, bool swaps) {
         struct libmnt_table *table = check_memory(mnt_new_table());
         struct libmnt_iter *lines = check_memory(mnt_new_iter(MNT_ITER_FORWARD));
         struct libmnt_fs *fs;
 
         mnt_table_set_parser_errcb(table, on_parse_error);
-        int r = parse(table, path);
-        while (r == 0 && mnt_table_next_fs(table, lines, &fs) == 0)
-                found(s, fs);
+        int r = swaps ? mnt_table_parse_swaps(table, path) : mnt_table_parse_file(table, path);
         /* A kernel without swap space has no list of it. */
-        if (r != 0 && !(r == -ENOENT && found == found_swap))
+        if (r != 0 && !(swaps && r == -ENOENT))
                 add_error(s, NULL, path + strlen(ROOT), r);
+        while (r == 0 && mnt_table_next_fs(table, lines, &fs) == 0) {
+                const char *place = swaps ? mnt_fs_get_source(fs) : mnt_fs_get_target(fs);
+                /* The number of a btrfs is that of no device: there, the source tells. */
+                struct device *device = device_by_source(s, mnt_fs_get_source(fs));
+                for_each_device (d, s)
+                        if (!swaps && d->devnum == mnt_fs_get_devno(fs))
+                                device = d;
+                if (device && place)
+                        add_finding(s, device,
+                                    swaps                     ? KIND_SWAP
+                                    : strcmp(place, "/") == 0 ? KIND_ROOT
+                                                              : KIND_MOUNT,
+                                    place, "%s", place);
+        }
         mnt_free_iter(lines);
         mnt_unref_table(table);
 }
@@ -117,8 +107,8 @@ void look_at_kernel(struct status *s) {
                 each_path(s, d, format(ROOT "/sys/fs/btrfs/*/devices/%s", d->name), found_btrfs);
         }
         each_record(s, "block", "loop*", found_loop);
-        each_line(s, ROOT "/proc/self/mountinfo", mnt_table_parse_file, found_mount);
-        each_line(s, ROOT "/proc/swaps", mnt_table_parse_swaps, found_swap);
+        look_at_mounts(s, ROOT "/proc/self/mountinfo", false);
+        look_at_mounts(s, ROOT "/proc/swaps", true);
 }
 
 /* Nothing hides the content of the disk itself from programs that scan disks. */

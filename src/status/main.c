@@ -59,18 +59,6 @@ static bool want_disks(struct status *s, char *const names[]) {
         return true;
 }
 
-static void look(struct status *s, bool initramfs) {
-        for_each_device (d, s) {
-                look_at_record(s, d);
-                if (d->disk == d)
-                        look_at_disk(s, d);
-        }
-        look_at_kernel(s);
-        if (initramfs)
-                look_at_initramfs(s);
-        check_devices(s);
-}
-
 int main(int argc, char *argv[]) {
         static struct status status; /* its memory is the program's */
         bool initramfs = false;
@@ -92,7 +80,15 @@ int main(int argc, char *argv[]) {
         find_devices(&status);
         if (!want_disks(&status, argv + optind))
                 return complain("arguments", "not all of these are base images");
-        look(&status, initramfs);
+        for_each_device (d, &status) {
+                look_at_record(&status, d);
+                if (d->disk == d)
+                        look_at_disk(&status, d);
+        }
+        look_at_kernel(&status);
+        if (initramfs)
+                look_at_initramfs(&status);
+        check_devices(&status);
         enum state state = state_of(&status, NULL);
         if (how == 'J')
                 r = write_journal(&status);

@@ -11,6 +11,7 @@
 #include "status.h"
 
 static const char *const states[] = { "inert", "leaking", "unknown", "none" };
+
 static struct libscols_table *new_table(bool json) {
         static const char *const names[] = { "DEVICE", "STATE", "KIND", "EVIDENCE", "REMEDY" };
         const char *no_color = getenv("NO_COLOR");

@@ -12,9 +12,8 @@
 
 #define N(array) (sizeof(array) / sizeof(*(array)))
 
-/* What files are below: a directory in the unit tests. */
 #ifndef ROOT
-#define ROOT ""
+#define ROOT "" /* in the unit tests, a directory */
 #endif
 
 /* clang-format off */
