@@ -19,7 +19,8 @@ static const struct {
         [KIND_LINK] = { "link", FIND_RULE },
         [KIND_NAME] = { "name", "see what has it, and why: udevadm info /dev/baseimage; then: " TRIGGER },
         [KIND_PARTITION] = { "partition", "close what has it open (fuser -v /dev/%s), then: " TRIGGER },
-        [KIND_ROOT] = { "mount", "give the guest's own disk another serial" BOOT_AGAIN },
+        [KIND_ROOT] = { "mount", "give the guest's own disk another serial, or boot again with the rule in "
+                                 "the initramfs" },
         [KIND_MOUNT] = { "mount", "umount %s; see that /etc/fstab does not mount it" },
         [KIND_SWAP] = { "swap", "swapoff %s; see that /etc/fstab does not name it" },
         [KIND_HOLDER] = { "holder", "%s" BOOT_AGAIN },

@@ -98,7 +98,7 @@ static const struct {
         { "mounted 252:16 '/mnt/\\\\033[31m\\\\012x' /dev/x", "leak", "vdb", "mount", "/mnt/\\x1b[31m\\x0ax",
           "umount /mnt/\\x1b[31m\\x0ax; see that /etc/fstab does not mount it" },
         { "mounted 252:16 / /dev/vdb", "leak", "vdb", "mount", "/",
-          "give the guest's own disk another serial" BOOT_AGAIN },
+          "give the guest's own disk another serial, or boot again with the rule in the initramfs" },
         { "echo '/dev/vdb partition 8 0 -2' >>proc/swaps", "leak", "vdb", "swap", "/dev/vdb",
           "swapoff /dev/vdb; see that /etc/fstab does not name it" },
         { "rm run/udev/data/vdb", "unknown", "vdb", "pending", "udev has not handled it",

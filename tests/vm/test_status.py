@@ -89,25 +89,25 @@ def check_partition(guest):
 
 # What uses a disk: a command, the kind and evidence of the finding, and its remedy.
 USERS = (
-    ("mkswap -q /dev/vdc; swapon /dev/vdc", "swap", "/dev/vdc", "swapoff /dev/vdc"),
+    ("mkswap -q /dev/vdc && swapon /dev/vdc", "swap", "/dev/vdc", "swapoff /dev/vdc"),
     ("dmsetup create twin --table '0 2048 linear /dev/vdc 0'", "holder", "dm-0 twin", "dmsetup remove twin"),
     ("mdadm --build --quiet --force /dev/md9 --level=0 --raid-devices=1 /dev/vdc", "holder", "md9",
      "mdadm --stop /dev/md9"),
-    ("losetup /dev/loop0 /dev/vdc", "loop", "/dev/loop0 shows its content", "losetup -d /dev/loop0"),
-    ("mkfs.btrfs -qf /dev/vdc; mount /dev/vdc /mnt", "btrfs", None, "umount /mnt; btrfs device scan --forget"),
+    ("losetup --find /dev/vdc", "loop", "/dev/loop0 shows its content", "losetup -d /dev/loop0"),
+    ("mkfs.btrfs -qf /dev/vdc && mount /dev/vdc /mnt", "btrfs", None, "umount /mnt; btrfs device scan --forget"),
 )
 
 
 def check_users(guest):
     for command, kind, evidence, remedy in USERS:
-        guest.run(f"wipefs -qa /dev/vdc; {command}; udevadm settle")
+        guest.run(f"wipefs -qa /dev/vdc && {command} && udevadm settle")
         lines = {line[0]: line for line in found(guest)}
         if kind == "btrfs":
             assert lines.pop("mount")[3].startswith("umount /mnt;")
         assert list(lines) == [kind], lines
         assert lines[kind][1] == "/dev/vdc" and evidence in (None, lines[kind][2])
         assert remedy.split("; ")[-1] in lines[kind][3]
-        guest.run(f"{remedy}; udevadm settle")
+        guest.run(f"{remedy.replace('; ', ' && ')} && udevadm settle")
         assert found(guest) == []
 
 
