@@ -93,7 +93,7 @@ USERS = (
     ("dmsetup create twin --table '0 2048 linear /dev/vdc 0'", "holder", "dm-0 twin", "dmsetup remove twin"),
     ("mdadm --build --quiet --force /dev/md9 --level=0 --raid-devices=1 /dev/vdc", "holder", "md9",
      "mdadm --stop /dev/md9"),
-    ("losetup --find /dev/vdc", "loop", "/dev/loop0 shows its content", "losetup -d /dev/loop0"),
+    ("modprobe loop && losetup --find /dev/vdc", "loop", "/dev/loop0 shows its content", "losetup -d /dev/loop0"),
     ("mkfs.btrfs -qf /dev/vdc && mount /dev/vdc /mnt", "btrfs", None, "umount /mnt; btrfs device scan --forget"),
 )
 
