@@ -164,7 +164,7 @@ def test_status__serial_of_administrator(make_disk, boot, tmp_path):
     """A disk of another serial, which a rule of the administrator makes a base image."""
     disk = make_disk(layout="ext4")
     with boot(disk) as guest:
-        guest.run(f"rm /{STATUS_RULE}; mkdir -p {RULES_D};"
+        guest.run(f"rm -f /usr/local/lib/udev/rules.d/90-baseimage-status.rules; mkdir -p {RULES_D};"
                   f" echo 'KERNEL==\"vdb*\", ENV{{ID_SERIAL}}=\"{SERIAL}\"' >{RULES_D}/50-local.rules;"
                   " udevadm control --reload")
         guest.plug(disk.paths[0], "another")
