@@ -1,87 +1,54 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Whether the initramfs of the running kernel has the rule and the helper. */
-#include <errno.h>
-#include <glob.h>
-#include <sys/utsname.h>
+ * Whether each initramfs has the rule and the helper. */
+#include <fnmatch.h>
 
 #include "config.h"
 #include "status.h"
 
-/* Each file that may be it: which one the boot loader took, nobody knows now.
- * Debian's name, dracut's own, systemd's with and without a UKI. */
-static const char patterns[] = "%s/{boot/initrd.img-%s,boot/initramfs-%s.img,{efi,boot,boot/efi}/"
-                               "{EFI/Linux/*%s*.efi,*/%s/initrd*}}";
+/* Those of Debian, dracut and kdump; on the EFI system partition, alone or in a UKI. */
+#define PATTERN                                                                                             \
+        "/{boot/initrd.img-*,boot/initramfs-*.img,var/lib/kdump/initrd.img-*,"                              \
+        "{efi,boot,boot/efi}/{EFI/Linux/*.efi,*/*/initrd*}}"
 
-/* Lists what is in $INITRAMFS.  In a UKI, it is a section. */
-static const char lister[] = "exec 2>/dev/null </dev/null\n"
-                             "case $INITRAMFS in *.efi)\n"
-                             "  image=$(mktemp) && trap 'rm -f \"$image\"' EXIT &&\n"
-                             "  objcopy -O binary --only-section=.initrd \"$INITRAMFS\" \"$image\" || exit\n"
-                             "  INITRAMFS=$image\n"
-                             "esac\n"
-                             "lsinitramfs \"$INITRAMFS\" || lsinitrd \"$INITRAMFS\"\n";
+/* Prints what is wrong with $INITRAMFS.  In a UKI, it is a section.  The listings
+ * are those of "ls -l".  A link to /dev/null masks the rule, as an empty file does. */
+static const char script[] =
+        "exec 2>/dev/null </dev/null\n"
+        "case $INITRAMFS in *.efi)\n"
+        "  image=$(mktemp) && trap 'rm -f \"$image\"' EXIT &&\n"
+        "  objcopy -O binary --only-section=.initrd \"$INITRAMFS\" \"$image\" || exit\n"
+        "  INITRAMFS=$image\n"
+        "esac\n"
+        "list=$(lsinitramfs -l \"$INITRAMFS\" || lsinitrd \"$INITRAMFS\") || exit\n"
+        "for file in " BASEIMAGE_RULE_NAME " " BASEIMAGE_HELPER "; do\n"
+        "  printf '%s\\n' \"$list\" | awk -v file=\"${file##*/}\" '\n"
+        "    { mask = sub(/ -> \\/dev\\/null$/, \"\") || $5 == \"0\" && !/^l/ }\n"
+        "    substr($0, length - length(file)) == \"/\" file { empty += mask; full += !mask && !/^l/ }\n"
+        "    END { if (empty) print \"has an empty \" file; else if (!full) print \"lacks \" file }'\n"
+        "done\n";
 
-/* What is to be in it.  An administrator's own rule is in another folder. */
-static const char *const files[] = { "/" BASEIMAGE_RULE_NAME, &BASEIMAGE_HELPER[1] };
-
-enum { FILES = sizeof(files) / sizeof(*files) };
-
-/* Marks the files that are listed.  Returns 0 or a negative errno. */
-static int read_listing(FILE *listing, bool found[]) {
-        _cleanup_free_ char *line = NULL;
+static void found_initramfs(struct status *s, struct device *d, const char *path) {
+        char *line = NULL;
         size_t size = 0;
 
-        /* To the end, or the program would die of a broken pipe. */
-        while ((errno = 0, getline(&line, &size, listing)) >= 0)
-                for (int i = 0; i < FILES; i++)
-                        found[i] |= listing_names(line, files[i]);
-        return feof(listing) ? 0 : -errno;
+        /* No boot loader takes the backup of an initramfs. */
+        if (fnmatch("*.@(bak|old|new|old-dkms|dpkg-*)", path, FNM_EXTMATCH) == 0)
+                return;
+        s->n_initramfs++;
+        FILE *out = setenv("INITRAMFS", path, true) == 0 ? popen(script, "re") : NULL;
+        while (out && getline(&line, &size, out) > 0)
+                add_finding(s, d, KIND_INITRAMFS, "", "%s %.*s", path + strlen(ROOT),
+                            (int)strcspn(line, "\n"), line);
+        free(line);
+        if (!out || pclose(out) != 0)
+                add_finding(s, d, KIND_ERROR, "",
+                            "cannot list %s with lsinitramfs or lsinitrd (nor a UKI with objcopy)",
+                            path + strlen(ROOT));
 }
 
-static int look_into(struct facts *facts, const char *path) {
-        bool found[FILES] = { false };
-
-        if (setenv("INITRAMFS", path, true) < 0)
-                return -errno;
-        FILE *listing = popen(lister, "re");
-        if (!listing)
-                return facts_add_error(&facts->system, "initramfs", errno);
-        int r = read_listing(listing, found);
-        if (pclose(listing) != 0)
-                return facts_add(&facts->system, KIND_ERROR,
-                                 "initramfs: %s cannot be read by %slsinitramfs or lsinitrd", path,
-                                 listing_names(path, ".efi") ? "objcopy, or then by " : "");
-        if (r < 0)
-                return facts_add_error(&facts->system, "initramfs", r);
-        for (int i = 0; r >= 0 && i < FILES; i++)
-                if (!found[i])
-                        r = facts_add(&facts->system, KIND_INITRAMFS, "%s lacks %s", path,
-                                      strrchr(files[i], '/') + 1);
-        return r;
-}
-
-int initramfs_look(struct facts *facts) {
-        struct utsname kernel;
-        glob_t found = { 0 };
-        int r = 0;
-
-        if (facts->n_devices == 0)
-                return 0;
-        if (uname(&kernel) < 0)
-                return -errno;
-        _cleanup_free_ char *pattern = text_format(patterns, facts->root, kernel.release, kernel.release,
-                                                   kernel.release, kernel.release);
-        if (!pattern)
-                return -ENOMEM;
-        int error = glob(pattern, GLOB_BRACE, NULL, &found);
-        if (error == GLOB_NOMATCH)
-                r = facts_add(&facts->system, KIND_ERROR, "initramfs: none of Linux %s below /boot and /efi",
-                              kernel.release);
-        else if (error != 0)
-                r = -ENOMEM;
-        for (size_t i = 0; r >= 0 && error == 0 && i < found.gl_pathc; i++)
-                r = look_into(facts, found.gl_pathv[i]);
-        globfree(&found);
-        return r;
+void look_at_initramfs(struct status *s) {
+        each_path(s, NULL, format(ROOT PATTERN), found_initramfs);
+        if (s->n_initramfs == 0)
+                add_finding(s, NULL, KIND_ERROR, "", "cannot find an initramfs below /boot and /efi");
 }

@@ -1,201 +1,146 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Evidence is escaped: here it is only to be put in its place. */
-#include <ctype.h>
-#include <errno.h>
-#include <json-c/json.h>
+ * The table is a tree: a line for each disk, and below it one for each kind of
+ * finding.  JSON has each finding. */
+#include <libsmartcols.h>
+#define SD_JOURNAL_SUPPRESS_LOCATION
+#include <systemd/sd-journal.h>
+#include <unistd.h>
 
+#include "config.h"
 #include "status.h"
 
-static const char *access_of(const struct device *device) {
-        return device->doubtful ? "unknown" : device->read_only ? "read-only" : "writable";
+static const char *const states[] = { "inert", "leaking", "unknown", "none" };
+
+static struct libscols_table *new_table(bool json) {
+        static const char *const names[] = { "DEVICE", "STATE", "KIND", "EVIDENCE", "REMEDY" };
+        const char *no_color = getenv("NO_COLOR");
+        struct libscols_table *table = check_memory(scols_new_table());
+
+        scols_table_set_name(table, "baseimages");
+        scols_table_enable_json(table, json);
+        scols_table_enable_colors(table, isatty(STDOUT_FILENO) && (!no_color || !*no_color));
+        for (size_t i = 0; i < N(names) - !json; i++) {
+                int flags = i == 0 ? SCOLS_FL_TREE : i == 3 && !json ? SCOLS_FL_WRAP : 0;
+                struct libscols_column *column =
+                        check_memory(scols_table_new_column(table, names[i], 0, flags));
+                scols_column_set_safechars(column, "\\"); /* what is escaped stays as it is */
+        }
+        return table;
 }
 
-static const char *colour_of(enum state state) {
-        static const char *const colours[] = {
-                [STATE_INERT] = "\033[32m",
-                [STATE_LEAKING] = "\033[1;31m",
-                [STATE_UNKNOWN] = "\033[33m",
-                [STATE_NONE] = "",
-        };
-        return colours[state];
+/* Takes device and evidence, which format() made. */
+static struct libscols_line *add_line(struct libscols_table *table, struct libscols_line *parent,
+                                      char *device, const char *state, const char *kind, char *evidence,
+                                      const char *remedy) {
+        struct libscols_line *line = check_memory(scols_table_new_line(table, parent));
+        const char *const cells[] = { device, state, kind, evidence, remedy };
+
+        for (size_t i = 0; i < scols_table_get_ncols(table); i++)
+                if (scols_line_set_data(line, i, cells[i]) < 0)
+                        check_memory(NULL);
+        free(device);
+        free(evidence);
+        return line;
 }
 
-/* Takes what is to be said before the first, or "". */
-static void table_findings(FILE *out, const struct verdict *verdict, const struct device *device,
-                           const char *before) {
-        for (size_t i = 0; i < verdict->n_findings; i++) {
-                const struct finding *finding = &verdict->findings[i];
+static struct libscols_line *add_disk(struct libscols_table *table, const struct status *s,
+                                      const struct device *disk) {
+        static const char *const colours[] = { "green", "red", "brown" };
+        enum state state = state_of(s, disk);
+        size_t n = 0;
 
-                if (finding->device != device)
+        for_each_device (d, s)
+                n += d != disk && d->disk == disk;
+        struct libscols_line *line = add_line(table, NULL, format("/dev/%s", disk->name), states[state],
+                                              "disk", format("%zu partition%s", n, n == 1 ? "" : "s"), NULL);
+        scols_cell_set_color(scols_line_get_cell(line, 1), colours[state]);
+        return line;
+}
+
+/* A line for all findings of this kind; in JSON, one for each. */
+static void add_kind(struct libscols_table *table, struct libscols_line *parent, const struct status *s,
+                     const struct device *disk, enum kind kind) {
+        const char *severity = kind < KIND_ERROR ? "leak" : kind < KIND_LVM ? "unknown" : "note";
+        const struct device *low = NULL, *high = NULL;
+        const struct finding *first = NULL;
+        size_t more = 0;
+
+        for_each_finding (f, s) {
+                if (f->kind != kind || !is_of_disk(f, disk))
                         continue;
-                fprintf(out, "%s  %-7s  %-9s  %s\n", before, severity_to_string(finding->severity),
-                        finding->kind, finding->evidence);
-                before = "";
+                if (scols_table_is_json(table))
+                        add_line(table, parent, disk ? format("/dev/%s", f->device->name) : NULL, severity,
+                                 kind_to_string(kind), format("%s", f->evidence), f->remedy);
+                first = first ? first : f;
+                more += strcmp(f->evidence, first->evidence) != 0;
+                low = low && low < f->device ? low : f->device;
+                high = high && high > f->device ? high : f->device;
         }
+        if (first && !scols_table_is_json(table))
+                add_line(table, parent,
+                         format(low == high ? "%s" : "%s-%s", low ? low->name : "-", high ? high->name : ""),
+                         severity, kind_to_string(kind),
+                         format(more > 0 ? "%s, and %zu more" : "%s", first->evidence, more), NULL);
 }
 
-/* The same advice fits many findings: once is enough. */
-static void table_remedies(FILE *out, const struct verdict *verdict) {
-        for (size_t i = 0; i < verdict->n_findings; i++) {
-                const struct finding *finding = &verdict->findings[i];
-                size_t first = 0;
+/* One for each kind: that of the first finding. */
+static void print_remedies(const struct status *s) {
+        const char *last = NULL;
 
-                while (verdict->findings[first].remedy != finding->remedy ||
-                       strcmp(verdict->findings[first].kind, finding->kind) != 0)
-                        first++;
-                if (first == i)
-                        fprintf(out, "%s  %-9s  %s\n", i == 0 ? "\nWhat to do:\n" : "", finding->kind,
-                                finding->remedy);
-        }
+        for (enum kind kind = 0; kind < _KINDS; kind++)
+                for_each_finding (f, s) {
+                        if (f->kind != kind)
+                                continue;
+                        if (last && strcmp(last, f->remedy) == 0)
+                                printf(", %s", kind_to_string(kind));
+                        else
+                                printf("%s%s\n  %s", last ? ": " : "\nWhat to do:", last ? last : "",
+                                       kind_to_string(kind));
+                        last = f->remedy;
+                        break;
+                }
+        if (last)
+                printf(": %s\n", last);
 }
 
-void report_table(FILE *out, const struct facts *facts, const struct verdict *verdict, bool colour) {
-        int width = (int)strlen("DEVICE");
+int print_report(const struct status *s, bool json) {
+        struct libscols_table *table = new_table(json);
 
-        if (facts->n_devices == 0) {
-                fputs("No base image attached.\n", out);
-                return;
-        }
-        for (size_t i = 0; i < facts->n_devices; i++)
-                if ((int)strlen(facts->devices[i].node) > width)
-                        width = (int)strlen(facts->devices[i].node);
-
-        fprintf(out, "%-*s  %-7s  %s\n", width, "DEVICE", "STATE", "ACCESS");
-        for (size_t i = 0; i < facts->n_devices; i++) {
-                const struct device *device = &facts->devices[i];
-                enum state state = verdict_of(verdict, device, false);
-
-                fprintf(out, "%-*s  %s%-7s%s  %s\n", width, device->node, colour ? colour_of(state) : "",
-                        state_to_string(state), colour ? "\033[0m" : "", access_of(device));
-                table_findings(out, verdict, device, "");
-        }
-        table_findings(out, verdict, &facts->system, "all\n");
-        table_remedies(out, verdict);
-        if (!facts->systemd)
-                fputs("\nNo units to look at: not running under systemd.\n", out);
+        if (s->n_devices == 0 && !json)
+                puts("No base image attached.");
+        for_each_device (d, s)
+                if (d->disk == d && d->wanted) {
+                        struct libscols_line *line = add_disk(table, s, d);
+                        for (enum kind kind = 0; kind < _KINDS; kind++)
+                                add_kind(table, line, s, d, kind);
+                }
+        for (enum kind kind = 0; kind < _KINDS; kind++)
+                add_kind(table, NULL, s, NULL, kind);
+        int r = scols_print_table(table);
+        scols_unref_table(table);
+        if (!json)
+                print_remedies(s);
+        return r;
 }
 
-/* BASEIMAGE_VDB1_; for the system, BASEIMAGE_ */
-static void export_key(FILE *out, const struct device *device) {
-        fputs("BASEIMAGE_", out);
-        for (const char *c = device->name; c && *c; c++)
-                fputc(isalnum((unsigned char)*c) ? toupper((unsigned char)*c) : '_', out);
-        if (device->name)
-                fputc('_', out);
-}
+int write_journal(const struct status *s) {
+        static const char *const messages[] = { "Base image /dev/%s is inert",
+                                                "Base image /dev/%s is leaking",
+                                                "Could not tell whether base image /dev/%s is inert" };
+        int r = 0;
 
-static void export_findings(FILE *out, const struct verdict *verdict, const struct device *device) {
-        unsigned n = 0;
-
-        for (size_t i = 0; i < verdict->n_findings; i++) {
-                const struct finding *finding = &verdict->findings[i];
-
-                if (finding->device != device)
+        for_each_device (d, s) {
+                if (d->disk != d || !d->wanted || r < 0)
                         continue;
-                export_key(out, device);
-                fprintf(out, "FINDING_%u=%s:%s:", n++, severity_to_string(finding->severity), finding->kind);
-                /* For a shell, the rest as well. */
-                for (const char *c = finding->evidence; *c; c++)
-                        fprintf(out, strchr(" ()", *c) ? "\\x%02x" : "%c", *c);
-                fputc('\n', out);
+                enum state state = state_of(s, d);
+                bool inert = state == STATE_INERT;
+                char *message = format(messages[state], d->name);
+                r = sd_journal_send("MESSAGE=%s", message, "PRIORITY=%d", inert ? 6 : 4, "MESSAGE_ID=%s",
+                                    inert ? BASEIMAGE_MESSAGE_INERT : BASEIMAGE_MESSAGE_LEAKING,
+                                    "BASEIMAGE_DEVICE=/dev/%s", d->name, "BASEIMAGE_STATE=%s", states[state],
+                                    NULL);
+                free(message);
         }
-        export_key(out, device);
-        fprintf(out, "FINDINGS=%u\n", n);
-}
-
-void report_export(FILE *out, const struct facts *facts, const struct verdict *verdict) {
-        fprintf(out, "BASEIMAGE_STATE=%s\nBASEIMAGE_SYSTEMD=%d\nBASEIMAGE_DEVICES=",
-                state_to_string(verdict->state), facts->systemd);
-        for (size_t i = 0; i < facts->n_devices; i++)
-                fprintf(out, "%s%s", i > 0 ? "," : "", facts->devices[i].name);
-        fputc('\n', out);
-        export_findings(out, verdict, &facts->system);
-        for (size_t i = 0; i < facts->n_devices; i++) {
-                const struct device *device = &facts->devices[i];
-
-                export_key(out, device);
-                fprintf(out, "STATE=%s\n", state_to_string(verdict_of(verdict, device, false)));
-                export_key(out, device);
-                fprintf(out, "ACCESS=%s\n", access_of(device));
-                export_findings(out, verdict, device);
-        }
-}
-
-static void json_object_putp(json_object **object) {
-        json_object_put(*object);
-}
-
-/* Takes the value, also on failure.  An array has no keys. */
-static int json_add(json_object *parent, const char *key, json_object *value) {
-        if (value &&
-            (key ? json_object_object_add(parent, key, value) : json_object_array_add(parent, value)) == 0)
-                return 0;
-        json_object_put(value);
-        return -ENOMEM;
-}
-
-static int json_add_string(json_object *parent, const char *key, const char *value) {
-        return json_add(parent, key, json_object_new_string(value));
-}
-
-static int json_add_finding(json_object *findings, const struct finding *finding) {
-        json_object *object = json_object_new_object();
-
-        if (json_add(findings, NULL, object) < 0 ||
-            json_add_string(object, "severity", severity_to_string(finding->severity)) < 0 ||
-            json_add_string(object, "kind", finding->kind) < 0 ||
-            json_add_string(object, "evidence", finding->evidence) < 0 ||
-            json_add_string(object, "remedy", finding->remedy) < 0)
-                return -ENOMEM;
-        return 0;
-}
-
-static int json_add_findings(json_object *parent, const struct verdict *verdict,
-                             const struct device *device) {
-        json_object *findings = json_object_new_array();
-
-        if (json_add(parent, "findings", findings) < 0)
-                return -ENOMEM;
-        for (size_t i = 0; i < verdict->n_findings; i++)
-                if (verdict->findings[i].device == device &&
-                    json_add_finding(findings, &verdict->findings[i]) < 0)
-                        return -ENOMEM;
-        return 0;
-}
-
-static int json_add_device(json_object *devices, const struct verdict *verdict,
-                           const struct device *device) {
-        json_object *object = json_object_new_object();
-
-        if (json_add(devices, NULL, object) < 0 || json_add_string(object, "device", device->node) < 0 ||
-            json_add_string(object, "disk", device->disk) < 0 ||
-            json_add_string(object, "state", state_to_string(verdict_of(verdict, device, false))) < 0 ||
-            json_add_string(object, "access", access_of(device)) < 0)
-                return -ENOMEM;
-        return json_add_findings(object, verdict, device);
-}
-
-int report_json(FILE *out, const struct facts *facts, const struct verdict *verdict) {
-        _cleanup_(json_object_putp) json_object *object = json_object_new_object();
-        json_object *devices;
-        const char *text;
-
-        if (!object || json_add_string(object, "state", state_to_string(verdict->state)) < 0 ||
-            json_add(object, "systemd", json_object_new_boolean(facts->systemd)) < 0)
-                return -ENOMEM;
-        devices = json_object_new_array();
-        if (json_add(object, "devices", devices) < 0)
-                return -ENOMEM;
-        for (size_t i = 0; i < facts->n_devices; i++)
-                if (json_add_device(devices, verdict, &facts->devices[i]) < 0)
-                        return -ENOMEM;
-        if (json_add_findings(object, verdict, &facts->system) < 0)
-                return -ENOMEM;
-        text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-                                                              JSON_C_TO_STRING_NOSLASHESCAPE);
-        if (!text)
-                return -ENOMEM;
-        fprintf(out, "%s\n", text);
-        return 0;
+        return r;
 }

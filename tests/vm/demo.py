@@ -84,8 +84,7 @@ class Side(threading.Thread):
                  .strip().replace("\n", ", "))
         met = seen(guest)
         self.row("found by those who look\nfor themselves", met, ", ".join(met) or "nobody")
-        _, said = status(guest)
-        state = re.search("^BASEIMAGE_STATE=(.*)$", said, re.M)[1]
+        state = ("inert", "leaking", "could not tell", "no base image")[status(guest)[0]]
         self.row("baseimage-status says", state != "inert", state)
 
     def row(self, label, bad, text):

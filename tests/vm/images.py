@@ -25,7 +25,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "base
 
 COMMON = (
     "systemd-sysv udev kmod mount dbus {kernel} "
-    "btrfs-progs e2fsprogs xfsprogs lvm2 mdadm bcache-tools zstd libjson-c5"
+    "btrfs-progs e2fsprogs xfsprogs lvm2 mdadm bcache-tools zstd"
 )
 # What a guest has beside COMMON: the initramfs generator first of all.
 FLAVOURS = {

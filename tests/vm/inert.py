@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the base image does in a guest, seen from inside it."""
 
+import json
 import posixpath
 import re
 
@@ -219,11 +220,14 @@ def properties(guest, name):
 
 
 def status(guest):
-    """What baseimage-status says: its exit status and its lines; None without it."""
+    """What baseimage-status says: its exit status and its findings; None without it."""
     if guest.run("command -v baseimage-status || :") == "":
         return None
-    output = guest.run("baseimage-status --export; echo $?", check=False)
-    return int(output.splitlines()[-1]), output
+    said, exit_status = re.fullmatch(r"(.*\n)(\d)\n", guest.run("baseimage-status --json; echo $?"), re.S).groups()
+    lines = json.loads(said)["baseimages"]
+    # A line without a disk is a finding of no particular one.
+    lines = [child for line in lines for child in line.get("children", [line])]
+    return int(exit_status), [line for line in lines if line["kind"] != "disk"]
 
 
 def usable(guest, partitions=False, read=False):

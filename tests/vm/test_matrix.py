@@ -54,12 +54,13 @@ def test_base_image__inert(case, make_disk, boot, plug_base, record_property):
 
 
 def check_status_names(found, exit_status, said):
-    """baseimage-status sees the leaks, too, and names each link and unit."""
+    """baseimage-status finds the leaks as well, and names each link."""
     assert exit_status == 1, said
-    for name in [line.split()[0] for line in found["links"] + found["units"]]:
-        # Its way with foreign names: other bytes as \\xNN, what is so already as it is.
-        escaped = re.sub(rb"[^A-Za-z0-9#+.:=@_/,\\-]", lambda byte: b"\\x%02x" % byte[0][0], name.encode()).decode()
-        assert f":{escaped}" in said, (name, said)
+    named = {line["evidence"] for line in said if line["kind"] == "link"}
+    for name in [line.split()[0] for line in found["links"]]:
+        # It prints bytes other than printable ASCII as \\xNN.
+        escaped = re.sub(rb"[^ -~]", lambda byte: b"\\x%02x" % byte[0][0], name.encode()).decode()
+        assert escaped in named, (name, said)
 
 
 def test_base_image__harm_without_package(control, make_disk, boot, plug_base, record_property):

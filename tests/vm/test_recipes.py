@@ -92,7 +92,6 @@ def check(guest, program, verity=False):
         for name, content in program.items():
             encoded = base64.encodebytes(content).decode()
             guest.run(f"mkdir -p {name.parent} && base64 -d >{name} <<.\n{encoded}.\nchmod +x {name}")
-        guest.run("ldconfig")
         assert_inert(guest)
         said = status(guest)
         assert said[0] == 0, said
@@ -100,11 +99,9 @@ def check(guest, program, verity=False):
 
 @pytest.fixture
 def status_program(status_deb, tmp_path):
-    """Its files by their names, for an image that has neither it nor what it depends on."""
+    """The program, for an image that does not have it.  Each image has its libraries."""
     run("dpkg-deb", "--extract", status_deb, tmp_path / "status")
-    library, = Path("/usr/lib").glob("*/libjson-c.so.5")
-    return {Path("/usr/local/bin/baseimage-status"): (tmp_path / "status/usr/bin/baseimage-status").read_bytes(),
-            Path("/usr/local/lib") / library.name: library.read_bytes()}
+    return {Path("/usr/local/bin/baseimage-status"): (tmp_path / "status/usr/bin/baseimage-status").read_bytes()}
 
 
 @pytest.mark.tool("mmdebstrap")

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdarg.h>
+
+#include "config.h"
+#include "status.h"
+
+#define TRIGGER "udevadm trigger --action=change --settle /dev/%s"
+#define FIND_RULE "find the rule that interferes: udevadm test --action=change /sys/class/block/%s"
+#define BOOT_AGAIN "; if root is on it, boot again with the rule in the initramfs"
+
+/* Each %s is the name that add_finding() gets. */
+static const struct {
+        const char *name, *remedy;
+} kinds[] = {
+        [KIND_OFF] = { "rule", "boot without " BASEIMAGE_OPTION "=off" },
+        [KIND_RULE] = { "rule", "install baseimage-udev (or unmask its rule), then: " TRIGGER },
+        [KIND_MARK] = { "mark", FIND_RULE },
+        [KIND_PROPERTY] = { "property", FIND_RULE },
+        [KIND_LINK] = { "link", FIND_RULE },
+        [KIND_NAME] = { "name", "see what has it, and why: udevadm info /dev/baseimage; then: " TRIGGER },
+        [KIND_PARTITION] = { "partition", "close what has it open (fuser -v /dev/%s), then: " TRIGGER },
+        [KIND_ROOT] = { "mount", "give the guest's own disk another serial, or boot again with the rule in "
+                                 "the initramfs" },
+        [KIND_MOUNT] = { "mount", "umount %s; see that /etc/fstab does not mount it" },
+        [KIND_SWAP] = { "swap", "swapoff %s; see that /etc/fstab does not name it" },
+        [KIND_HOLDER] = { "holder", "%s" BOOT_AGAIN },
+        [KIND_BTRFS] = { "btrfs", "umount this file system, then: btrfs device scan --forget" BOOT_AGAIN },
+        [KIND_LOOP] = { "loop", "umount what is on /dev/%s, then: losetup -d /dev/%s" },
+        [KIND_INITRAMFS] = { "initramfs",
+                             "update-initramfs -u -k all, or: dracut --force --regenerate-all" },
+        [KIND_ERROR] = { "error", "run baseimage-status as root, or again if the disk was just attached" },
+        [KIND_PENDING] = { "pending", "udevadm settle; udevadm trigger --action=add --settle /dev/%s" },
+        [KIND_UNBOUND] = { "unbound", "echo %s > /sys/bus/virtio/drivers/virtio_blk/bind" },
+        [KIND_LEFT] = { "unbound", "udevadm trigger --type=devices --action=add" },
+        [KIND_LVM] = { "content", "have LVM's filter reject /dev/%s: see baseimage-udev(7)" },
+        [KIND_CONTENT] = { "content", "use an image with partitions: see baseimage-udev(7)" },
+        [KIND_OPTION] = { "option", "boot without " BASEIMAGE_OPTION },
+        [KIND_ACCESS] = { "access", "attach it read-only" },
+};
+
+const char *kind_to_string(enum kind kind) {
+        return kinds[kind].name;
+}
+
+void *check_memory(void *memory) {
+        if (memory)
+                return memory;
+        fputs("baseimage-status: out of memory\n", stderr);
+        exit(STATE_UNKNOWN);
+}
+
+char *format(const char *template, ...) {
+        char *text;
+        va_list ap;
+
+        va_start(ap, template);
+        int n = vasprintf(&text, template, ap);
+        va_end(ap);
+        return check_memory(n < 0 ? NULL : text);
+}
+
+/* Disks and users choose names.  Terminals, logs and JSON must stand them. */
+static char *escape(char *text) {
+        char *escaped = check_memory(malloc(strlen(text) * 4 + 1)), *end = escaped;
+
+        for (const char *c = text; *c; c++)
+                end += sprintf(end, *c >= ' ' && *c <= '~' ? "%c" : "\\x%02x", (unsigned char)*c);
+        *end = '\0';
+        free(text);
+        return escaped;
+}
+
+void add_finding(struct status *s, struct device *d, enum kind kind, const char *name, const char *evidence,
+                 ...) {
+        struct finding finding = { .device = d, .kind = d && !d->disk->wanted ? _KINDS : kind };
+        va_list ap;
+
+        va_start(ap, evidence);
+        int n = vasprintf(&finding.evidence, evidence, ap);
+        va_end(ap);
+        finding.evidence = escape(check_memory(n < 0 ? NULL : finding.evidence));
+        /* What the rule would have prevented goes with it. */
+        if (d && kind <= KIND_PARTITION && d->disk->unruled != _KINDS) {
+                kind = d->disk->unruled;
+                name = d->disk->name;
+        }
+        finding.remedy = escape(format(kinds[kind].remedy, name, name));
+        s->findings = check_memory(reallocarray(s->findings, s->n_findings + 1, sizeof(finding)));
+        s->findings[s->n_findings++] = finding;
+}
+
+void add_error(struct status *s, struct device *d, const char *what, int error) {
+        add_finding(s, d, KIND_ERROR, "", "cannot read %s: %s", what, strerror(abs(error)));
+}
+
+bool is_of_disk(const struct finding *f, const struct device *disk) {
+        return disk ? f->device && f->device->disk == disk : !f->device;
+}
+
+enum state state_of(const struct status *s, const struct device *disk) {
+        enum kind worst = _KINDS;
+
+        /* What is of no particular disk is of each. */
+        for_each_finding (f, s)
+                if ((!disk || !f->device || is_of_disk(f, disk)) && f->kind < worst)
+                        worst = f->kind;
+        if (worst < KIND_LVM)
+                return worst < KIND_ERROR ? STATE_LEAKING : STATE_UNKNOWN;
+        return s->n_devices > 0 ? STATE_INERT : STATE_NONE;
+}

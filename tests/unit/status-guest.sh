@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=sh
+# A guest in a directory, for test-status.c: fake-device.c reads it in place of
+# sd-device.  It has one base image, /dev/vdb, that is inert.
+set -eu
+
+# device NAME NUMBER: a disk or partition that the rule has marked.
+device() {
+	mkdir -p "sys/class/block/$1/holders"
+	echo "252:$2" >"sys/class/block/$1/dev"
+	echo 1 >"sys/class/block/$1/ro"
+	truncate -s 1M "dev/$1"
+	part=${1#vd?}
+	part=${part:+-part$part}
+	ln -sf "$1" "dev/baseimage$part"
+	ln -sf "../../$1" "dev/disk/by-id/virtio-BASEIMAGE$part"
+	cat >"run/udev/data/$1" <<-END
+		DEVNAME=/dev/$1
+		DEVLINKS=/dev/baseimage$part /dev/disk/by-id/virtio-BASEIMAGE$part
+		ID_SERIAL=BASEIMAGE
+		ID_FS_TYPE=
+		SYSTEMD_READY=0
+		UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG=1
+		DM_UDEV_DISABLE_OTHER_RULES_FLAG=1
+		DM_MULTIPATH_DEVICE_PATH=1
+		UDISKS_IGNORE=1
+	END
+}
+
+# disk NAME NUMBER
+disk() {
+	device "$1" "$2"
+	printf 'BASEIMAGE' >"sys/class/block/$1/serial"
+}
+
+# set NAME KEY=VALUE...: sets properties; one without a value is removed.
+set_property() {
+	record=run/udev/data/$1
+	shift
+	for property; do
+		sed -i "/^${property%%=*}=/d" "$record"
+		[ -z "${property#*=}" ] || echo "$property" >>"$record"
+	done
+}
+
+# unruled NAME...: as if there were no rule.
+unruled() {
+	for name; do
+		set_property "$name" SYSTEMD_READY= UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG= \
+			DM_UDEV_DISABLE_OTHER_RULES_FLAG= DM_MULTIPATH_DEVICE_PATH= UDISKS_IGNORE=
+	done
+}
+
+# loop NAME FILE
+loop() {
+	mkdir -p "sys/class/block/$1/loop"
+	echo "$2" >"sys/class/block/$1/loop/backing_file"
+}
+
+# virtio NAME TYPE
+virtio() {
+	mkdir -p "sys/class/virtio/$1"
+	echo "$2" >"sys/class/virtio/$1/device"
+}
+
+# mounted NUMBER POINT SOURCE
+mounted() {
+	echo "99 1 $1 / $2 rw shared:1 - ext4 $3 rw" >>proc/self/mountinfo
+}
+
+# initramfs PATH LINE...: one that lsinitramfs (or lsinitrd) lists so.
+initramfs() {
+	mkdir -p "${1%/*}"
+	path=$1
+	shift
+	printf '%s\n' "$@" >"$path"
+}
+
+mkdir -p dev/disk/by-id run/udev/data proc/self sys/class/virtio sys/fs/btrfs/features boot bin
+echo "20 1 254:1 / / rw - ext4 /dev/vda1 rw" >proc/self/mountinfo
+echo "Filename	Type	Size	Used	Priority" >proc/swaps
+mkdir sys/class/block
+disk vdb 16
+RULE="-rw-r--r-- 1 root root 3000 Nov  1 10:00 usr/lib/udev/rules.d/59-baseimage.rules"
+HELPER="-rwxr-xr-x 1 root root 7512 Nov  1 10:00 usr/lib/udev/baseimage_id"
+printf '#!/bin/sh\n[ "$1" = -l ] && exec cat "$2"\n' >bin/lsinitramfs
+chmod +x bin/lsinitramfs

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The whole program, in a guest that status-guest.sh makes in a directory.  Each
+ * case is a command that changes the guest, and what the program then prints. */
+#include <check.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define N(array) (sizeof(array) / sizeof(*(array)))
+
+static char output[1 << 20];
+
+/* Makes a guest, runs the command in it, then the program.  Runs of blanks become
+ * one.  Returns the exit status of the program. */
+static int run_status(const char *command, const char *arguments) {
+        static const char script[] = "exec 2>&1\n"
+                                     "rm -rf \"$GUEST\" && mkdir -p \"$GUEST\" && cd \"$GUEST\" || exit 90\n"
+                                     ". \"$SCRIPT\" || exit 91\n"
+                                     "%s\n"
+                                     "export PATH=\"$PWD/bin:$PATH\" status=0\n"
+                                     "\"$STATUS\" >out 2>&1 %s || status=$?\n"
+                                     "tr -s ' ' <out\n"
+                                     "exit $status\n";
+        char *text;
+
+        ck_assert_int_gt(asprintf(&text, script, command, arguments), 0);
+        FILE *out = popen(text, "r");
+        ck_assert_ptr_nonnull(out);
+        size_t n = fread(output, 1, sizeof(output) - 1, out);
+        output[n] = '\0';
+        free(text);
+        int status = pclose(out);
+        ck_assert(WIFEXITED(status));
+        return WEXITSTATUS(status);
+}
+
+#define TRIGGER "udevadm trigger --action=change --settle /dev/"
+#define FIND_RULE "find the rule that interferes: udevadm test --action=change /sys/class/block/"
+#define BOOT_AGAIN "; if root is on it, boot again with the rule in the initramfs"
+#define AGAIN "run baseimage-status as root, or again if the disk was just attached"
+#define INITRAMFS "update-initramfs -u -k all, or: dracut --force --regenerate-all"
+#define NO_LIST " with lsinitramfs or lsinitrd (nor a UKI with objcopy)"
+
+/* Each causes one finding. */
+static const struct {
+        const char *command;
+        const char *severity, *device, *kind, *evidence, *remedy;
+} findings[] = {
+        { "unruled vdb", "leak", "vdb", "rule", "59-baseimage.rules did not run",
+          "install baseimage-udev (or unmask its rule), then: " TRIGGER "vdb" },
+        { "unruled vdb; set_property vdb baseimage_udev=off", "leak", "vdb", "rule",
+          "baseimage_udev=off disables the rule", "boot without baseimage_udev=off" },
+        { "set_property vdb SYSTEMD_READY=", "leak", "vdb", "mark",
+          "SYSTEMD_READY=0 is missing, for systemd, btrfs, md", FIND_RULE "vdb" },
+        { "set_property vdb SYSTEMD_READY=1", "leak", "vdb", "mark",
+          "SYSTEMD_READY=0 is missing, for systemd, btrfs, md", FIND_RULE "vdb" },
+        { "set_property vdb UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG=", "leak", "vdb", "mark",
+          "UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG=1 is missing, for links by UUID and label",
+          FIND_RULE "vdb" },
+        { "set_property vdb DM_UDEV_DISABLE_OTHER_RULES_FLAG=", "leak", "vdb", "mark",
+          "DM_UDEV_DISABLE_OTHER_RULES_FLAG=1 is missing, for LVM, bcache, udisks2", FIND_RULE "vdb" },
+        { "set_property vdb DM_MULTIPATH_DEVICE_PATH=", "leak", "vdb", "mark",
+          "DM_MULTIPATH_DEVICE_PATH=1 is missing, for btrfs, md, LVM", FIND_RULE "vdb" },
+        { "set_property vdb UDISKS_IGNORE=", "leak", "vdb", "mark",
+          "UDISKS_IGNORE=1 is missing, for udisks2", FIND_RULE "vdb" },
+        { "set_property vdb ID_FS_UUID=1234", "leak", "vdb", "property", "ID_FS_UUID=1234",
+          FIND_RULE "vdb" },
+        { "set_property vdb ID_PART_TABLE_TYPE=gpt", "leak", "vdb", "property", "ID_PART_TABLE_TYPE=gpt",
+          FIND_RULE "vdb" },
+        { "set_property vdb 'DEVLINKS=/dev/baseimage /dev/disk/by-uuid/1'", "leak", "vdb", "link",
+          "/dev/disk/by-uuid/1", FIND_RULE "vdb" },
+        { "ln -sf vda dev/baseimage", "leak", "vdb", "name",
+          "/dev/baseimage does not lead to the base image",
+          "see what has it, and why: udevadm info /dev/baseimage; then: " TRIGGER "vdb" },
+        { "rm dev/disk/by-id/*", "leak", "vdb", "name",
+          "/dev/disk/by-id/virtio-BASEIMAGE does not lead to the base image",
+          "see what has it, and why: udevadm info /dev/baseimage; then: " TRIGGER "vdb" },
+        { "mkdir sys/class/block/vdb/holders/md0 sys/class/block/md0", "leak", "vdb", "holder", "md0",
+          "mdadm --stop /dev/md0" BOOT_AGAIN },
+        { "mkdir -p sys/class/block/vdb/holders/dm-0 sys/class/block/dm-0/dm;"
+          " echo vg-root >sys/class/block/dm-0/dm/name",
+          "leak", "vdb", "holder", "dm-0 vg-root", "dmsetup remove vg-root" BOOT_AGAIN },
+        { "mkdir sys/class/block/vdb/holders/bcache0", "leak", "vdb", "holder", "bcache0",
+          "stop /dev/bcache0" BOOT_AGAIN },
+        { "mkdir -p sys/fs/btrfs/12-34/devices/vdb", "leak", "vdb", "btrfs", "12-34",
+          "umount this file system, then: btrfs device scan --forget" BOOT_AGAIN },
+        { "loop loop0 /dev/vdb", "leak", "vdb", "loop", "/dev/loop0 shows its content",
+          "umount what is on /dev/loop0, then: losetup -d /dev/loop0" },
+        { "loop loop1 /dev/baseimage", "leak", "vdb", "loop", "/dev/loop1 shows its content",
+          "umount what is on /dev/loop1, then: losetup -d /dev/loop1" },
+        { "mounted 252:16 /mnt /dev/x", "leak", "vdb", "mount", "/mnt",
+          "umount /mnt; see that /etc/fstab does not mount it" },
+        { "mounted 0:33 '/mnt/a\\\\040b' /dev/baseimage", "leak", "vdb", "mount", "/mnt/a b",
+          "umount /mnt/a b; see that /etc/fstab does not mount it" },
+        { "mounted 252:16 '/mnt/\\\\033[31m\\\\012x' /dev/x", "leak", "vdb", "mount", "/mnt/\\x1b[31m\\x0ax",
+          "umount /mnt/\\x1b[31m\\x0ax; see that /etc/fstab does not mount it" },
+        { "mounted 252:16 / /dev/vdb", "leak", "vdb", "mount", "/",
+          "give the guest's own disk another serial, or boot again with the rule in the initramfs" },
+        { "echo '/dev/vdb partition 8 0 -2' >>proc/swaps", "leak", "vdb", "swap", "/dev/vdb",
+          "swapoff /dev/vdb; see that /etc/fstab does not name it" },
+        { "rm run/udev/data/vdb", "unknown", "vdb", "pending", "udev has not handled it",
+          "udevadm settle; udevadm trigger --action=add --settle /dev/vdb" },
+        { "set_property vdb UNREADABLE=yes", "unknown", "vdb", "error",
+          "cannot read udev's record: Input/output error", AGAIN },
+        { "rm dev/vdb; mkdir dev/vdb", "unknown", "vdb", "error", "cannot read the disk: Input/output error",
+          AGAIN },
+        { "touch sys/class/block/vdb/gone.now", "unknown", "vdb", "error",
+          "it was detached or replaced meanwhile", AGAIN },
+        { "echo OTHER >sys/class/block/vdb/serial.now; sed -i s/ID_SERIAL=.*/ID_SERIAL=X/ run/udev/data/vdb",
+          "unknown", "vdb", "error", "it was detached or replaced meanwhile", AGAIN },
+        { "echo 252:99 >sys/class/block/vdb/dev.now; mounted 252:16 /mnt /dev/vdb", "unknown", "vdb",
+          "error", "it was detached or replaced meanwhile", AGAIN },
+        { "echo 0 >sys/class/block/vdb/ro", "note", "vdb", "access", "it is writable",
+          "attach it read-only" },
+        { "/sbin/mkswap dev/vdb >/dev/null 2>&1", "note", "vdb", "content",
+          "swap on the bare disk: programs that scan disks see a duplicate",
+          "use an image with partitions: see baseimage-udev(7)" },
+        { "set_property vdb baseimage_udev=on", "note", "vdb", "option", "baseimage_udev=on means nothing",
+          "boot without baseimage_udev" },
+        { "set_property vdb baseimage_udev=partitions", "note", "vdb", "option",
+          "baseimage_udev=partitions keeps partitions: programs that scan disks see duplicates",
+          "boot without baseimage_udev" },
+        /* Of no particular base image. */
+        { "rm proc/self/mountinfo", "unknown", "-", "error",
+          "cannot read /proc/self/mountinfo: No such file or directory", AGAIN },
+        { "echo nonsense >>proc/self/mountinfo", "unknown", "-", "error",
+          "cannot read /proc/self/mountinfo: Bad message", AGAIN },
+        { "rm proc/swaps; mkdir proc/swaps", "unknown", "-", "error",
+          "cannot read /proc/swaps: Invalid argument", AGAIN },
+        { "mkdir -p sys/class/block/loop0/loop/backing_file", "unknown", "-", "error",
+          "cannot read the file of a loop device: Is a directory", AGAIN },
+        { "mkdir -p sys/class/block/vdc/serial", "unknown", "-", "error",
+          "cannot read the serial of a disk: Is a directory", AGAIN },
+        { "virtio virtio3 0x0002", "unknown", "-", "unbound",
+          "virtio3, a disk without driver, may be a base image; "
+          "/run/udev/rules.d/59-baseimage-virtio3.rules does "
+          "not exist",
+          "echo virtio3 > /sys/bus/virtio/drivers/virtio_blk/bind" },
+        { "virtio virtio3 0x0002; mkdir run/udev/rules.d; : >run/udev/rules.d/59-baseimage-virtio3.rules",
+          "unknown", "-", "unbound",
+          "virtio3, a disk without driver, may be a base image; "
+          "/run/udev/rules.d/59-baseimage-virtio3.rules would "
+          "bind it",
+          "udevadm trigger --type=devices --action=add" },
+};
+
+static const char *state_of(const char *severity) {
+        if (strcmp(severity, "note") == 0)
+                return "inert";
+        return strcmp(severity, "leak") == 0 ? "leaking" : "unknown";
+}
+
+START_TEST(test_finding__table) {
+        const char *severity = findings[_i].severity, *device = findings[_i].device;
+        const char *state = state_of(severity);
+        char *expected;
+
+        ck_assert_int_gt(
+                asprintf(&expected,
+                         "DEVICE STATE KIND EVIDENCE\n/dev/vdb %s disk 0 partitions\n%s%s %s %s %s\n"
+                         "\nWhat to do:\n %s: %s\n",
+                         state, *device == '-' ? "" : "`-", device, severity, findings[_i].kind,
+                         findings[_i].evidence, findings[_i].kind, findings[_i].remedy),
+                0);
+        int status = run_status(findings[_i].command, "");
+        ck_assert_str_eq(output, expected);
+        ck_assert_int_eq(status, state[0] == 'i' ? 0 : state[0] == 'l' ? 1 : 2);
+        free(expected);
+}
+END_TEST
+
+#define INERT "DEVICE STATE KIND EVIDENCE\n/dev/vdb inert disk 0 partitions\n"
+#define JSON(vdb) "{\n \"baseimages\": [\n " vdb "\n ]\n}\n"
+
+/* What is printed in the end, and the exit status. */
+static const struct {
+        const char *command, *arguments;
+        int status;
+        const char *output;
+} runs[] = {
+        { "", "", 0, INERT },
+        { "", "vdb", 0, INERT },
+        { "", "/dev/vdb", 0, INERT },
+        { "", "/dev/disk/by-id/virtio-BASEIMAGE", 0, INERT },
+        { "", "vda", 2, "baseimage-status: arguments: not all of these are base images\n" },
+        { "", "vdb ../vdb", 2, "baseimage-status: arguments: not all of these are base images\n" },
+        { "", "--quiet", 0, "" },
+        { "unruled vdb", "-q", 1, "" },
+        { "rm proc/self/mountinfo", "-q", 2, "" },
+        { "", "--version", 0, "baseimage-status 1.0\n" },
+        { "", "--json --quiet", 2, "baseimage-status: usage: only one of --json, --quiet and --journal\n" },
+        { "", "--json", 0,
+          JSON("{\n \"device\": \"/dev/vdb\",\n \"state\": \"inert\",\n \"kind\": \"disk\",\n"
+               " \"evidence\": \"0 partitions\",\n \"remedy\": null\n }") },
+        { "set_property vdb 'ID_FS_LABEL=\\x22\"'", "--json", 1,
+          JSON("{\n \"device\": \"/dev/vdb\",\n \"state\": \"leaking\",\n \"kind\": \"disk\",\n"
+               " \"evidence\": \"0 partitions\",\n \"remedy\": null,\n \"children\": [\n {\n"
+               " \"device\": \"/dev/vdb\",\n \"state\": \"leak\",\n \"kind\": \"property\",\n"
+               " \"evidence\": \"ID_FS_LABEL=\\\\x22\\\"\",\n \"remedy\": \"" FIND_RULE
+               "vdb\"\n }\n ]\n }") },
+        { "rm -r sys/class/block/vdb", "", 3, "No base image attached.\n" },
+        { "rm -r sys/class/block/vdb", "--json", 3, "{\n \"baseimages\": [\n\n ]\n}\n" },
+        { "rm -r sys/class/block/vdb", "-q", 3, "" },
+        { "rm -r sys/class/block", "-q", 2, "" },
+        { "rm -r sys/class/block/vdb; virtio virtio3 0x0002", "-q", 2, "" },
+        { "virtio virtio3 0x0002; ln -s x sys/class/virtio/virtio3/driver; virtio virtio4 0x0001", "", 0,
+          INERT },
+        /* The serial, or what a rule of the administrator says. */
+        { "printf 'BASEIMAGE  ' >sys/class/block/vdb/serial; set_property vdb ID_SERIAL=", "", 0, INERT },
+        { "printf OTHER >sys/class/block/vdb/serial", "", 0, INERT },
+        { "rm sys/class/block/vdb/serial", "", 0, INERT },
+        { "printf BASEIMAGE2 >sys/class/block/vdb/serial; set_property vdb ID_SERIAL=BASEIMAGE2", "", 3,
+          "No base image attached.\n" },
+        { "printf OTHER >sys/class/block/vdb/serial; set_property vdb ID_SERIAL=OTHER", "", 3,
+          "No base image attached.\n" },
+        /* Links that lead elsewhere, and other devices, are not looked at. */
+        { "loop loop0 /srv/file; loop loop1 /srv/vdb; mkdir sys/class/block/loop2", "", 0, INERT },
+        { "mounted 0:40 /net server:/dev/vdb; mounted 254:2 /mnt /dev/vda2; rm proc/swaps", "", 0, INERT },
+        /* Two base images: either may have the names. */
+        { "disk vdc 32", "", 0, INERT "/dev/vdc inert disk 0 partitions\n" },
+        { "disk vdc 32; unruled vdc", "vdb", 0, INERT },
+        { "disk vdc 32; unruled vdc", "-q vdc", 1, "" },
+        { "disk vdc 32; mounted 252:32 /mnt /dev/vdc", "", 1,
+          INERT "/dev/vdc leaking disk 0 partitions\n`-vdc leak mount /mnt\n\nWhat to do:\n"
+                " mount: umount /mnt; see that /etc/fstab does not mount it\n" },
+        /* Partitions. */
+        { "device vdb1 17", "vdb1", 1,
+          "DEVICE STATE KIND EVIDENCE\n/dev/vdb leaking disk 1 partition\n"
+          "`-vdb1 leak partition programs that scan disks see a duplicate\n\nWhat to do:\n"
+          " partition: close what has it open (fuser -v /dev/vdb1), then: " TRIGGER "vdb1\n" },
+        { "device vdb1 17; touch sys/class/block/vdb1/gone.now", "-q", 2, "" },
+        { "device vdb1 17; set_property vdb baseimage_udev=partitions", "-q", 0, "" },
+        { "for n in 1 2 3 10; do device vdb$n 1$n; unruled vdb$n; done; unruled vdb;"
+          " set_property vdb3 ID_FS_TYPE=ext4; set_property vdb10 ID_FS_TYPE=swap",
+          "", 1,
+          "DEVICE STATE KIND EVIDENCE\n/dev/vdb leaking disk 4 partitions\n"
+          "|-vdb-vdb10 leak rule 59-baseimage.rules did not run\n"
+          "|-vdb3-vdb10 leak property ID_FS_TYPE=ext4, and 1 more\n"
+          "`-vdb1-vdb10 leak partition programs that scan disks see a duplicate\n\nWhat to do:\n"
+          " rule, property, partition: install baseimage-udev (or unmask its rule), then: " TRIGGER
+          "vdb\n" },
+        { "device vdb1 17; loop loop0 /dev/vdb1", "-q", 1, "" },
+        /* The journal. */
+        { "", "--journal vdb", 0,
+          "MESSAGE=Base image /dev/vdb is inert\nPRIORITY=6\nMESSAGE_ID=8ca73e3e83fe402ca19f4e65c474fb8e\n"
+          "BASEIMAGE_DEVICE=/dev/vdb\nBASEIMAGE_STATE=inert\n" },
+        { "mounted 252:16 /mnt /dev/vdb", "--journal vdb", 1,
+          "MESSAGE=Base image /dev/vdb is leaking\nPRIORITY=4\nMESSAGE_ID=a03dc0eed94d423fb35d7e1457617f6e\n"
+          "BASEIMAGE_DEVICE=/dev/vdb\nBASEIMAGE_STATE=leaking\n"
+          "DEVICE STATE KIND EVIDENCE\n/dev/vdb leaking disk 0 partitions\n`-vdb leak mount /mnt\n\nWhat to "
+          "do:\n"
+          " mount: umount /mnt; see that /etc/fstab does not mount it\n" },
+        /* Initramfs. */
+        { "initramfs boot/initrd.img-1 \"$RULE\" \"$HELPER\"; initramfs boot/initramfs-2.img \"$RULE\" "
+          "\"$HELPER\";"
+          " initramfs var/lib/kdump/initrd.img-1 \"$RULE\" \"$HELPER\";"
+          " initramfs boot/efi/1234/6.1/initrd.img-1 \"$RULE\" \"$HELPER\"; : >boot/initrd.img-0.old-dkms",
+          "--initramfs", 0, INERT },
+        { "", "--initramfs", 2,
+          "DEVICE STATE KIND EVIDENCE\n/dev/vdb unknown disk 0 partitions\n"
+          "- unknown error cannot find an initramfs below /boot and /efi\n\nWhat to do:\n error: " AGAIN
+          "\n" },
+        { "initramfs boot/initrd.img-1 \"$RULE\" \"$HELPER\"; rm -r sys/class/block/vdb", "--initramfs", 3,
+          "No base image attached.\n" },
+        { "initramfs boot/initrd.img-1 \"$RULE\" \"$HELPER\"; initramfs var/lib/kdump/initrd.img-1 "
+          "\"$RULE\";"
+          " rm -r sys/class/block/vdb",
+          "--initramfs", 1,
+          "No base image attached.\nDEVICE STATE KIND EVIDENCE\n"
+          "- leak initramfs /var/lib/kdump/initrd.img-1 lacks baseimage_id\n\nWhat to do:\n "
+          "initramfs: " INITRAMFS "\n" },
+        { "initramfs boot/initrd.img-1 \"$HELPER\"; rm -r sys/class/block/vdb", "--initramfs", 1,
+          "No base image attached.\nDEVICE STATE KIND EVIDENCE\n"
+          "- leak initramfs /boot/initrd.img-1 lacks 59-baseimage.rules\n\nWhat to do:\n "
+          "initramfs: " INITRAMFS "\n" },
+        /* A mask: an empty file, or a link. */
+        { "initramfs boot/initrd.img-1 \"$RULE\" \"$HELPER\""
+          " '-rw-r--r-- 1 root root 0 Nov  1 10:00 etc/udev/rules.d/59-baseimage.rules';"
+          " rm -r sys/class/block/vdb",
+          "--initramfs", 1,
+          "No base image attached.\nDEVICE STATE KIND EVIDENCE\n"
+          "- leak initramfs /boot/initrd.img-1 has an empty 59-baseimage.rules\n\nWhat to do:\n "
+          "initramfs: " INITRAMFS "\n" },
+        { "initramfs boot/initrd.img-1 \"$RULE\" \"$HELPER\""
+          " 'lrwxrwxrwx 1 root root 9 Nov  1 10:00 etc/udev/rules.d/59-baseimage.rules -> /dev/null';"
+          " rm -r sys/class/block/vdb",
+          "--initramfs", 1,
+          "No base image attached.\nDEVICE STATE KIND EVIDENCE\n"
+          "- leak initramfs /boot/initrd.img-1 has an empty 59-baseimage.rules\n\nWhat to do:\n "
+          "initramfs: " INITRAMFS "\n" },
+        { "initramfs boot/initrd.img-1 x; printf '#!/bin/sh\\nexit 1\\n' >bin/lsinitramfs;"
+          " cp bin/lsinitramfs bin/lsinitrd; chmod +x bin/*; rm -r sys/class/block/vdb",
+          "--initramfs", 2,
+          "No base image attached.\nDEVICE STATE KIND EVIDENCE\n"
+          "- unknown error cannot list /boot/initrd.img-1" NO_LIST "\n\nWhat to do:\n error: " AGAIN "\n" },
+        { "initramfs boot/initrd.img-1 \"$RULE\" \"$HELPER\";"
+          " printf '#!/bin/sh\\nexit 1\\n' >bin/lsinitramfs; printf '#!/bin/sh\\ncat \"$1\"\\n' "
+          ">bin/lsinitrd;"
+          " chmod +x bin/*",
+          "--initramfs", 0, INERT },
+};
+
+START_TEST(test_run) {
+        int status = run_status(runs[_i].command, runs[_i].arguments);
+
+        ck_assert_str_eq(output, runs[_i].output);
+        ck_assert_int_eq(status, runs[_i].status);
+}
+END_TEST
+
+START_TEST(test_run__usage) {
+        ck_assert_int_eq(run_status("", "--help"), 0);
+        ck_assert_ptr_nonnull(
+                strstr(output, "Exit status: 0 inert, 1 leaking, 2 wrong usage or could not tell"));
+        ck_assert_int_eq(run_status("", "--nonsense"), 2);
+        ck_assert_int_eq(run_status("", ">/dev/full"), 2);
+}
+END_TEST
+
+/* The rule did not run: 64 partitions with what blkid finds, links and mounts. */
+START_TEST(test_table__one_screen) {
+        static const char command[] =
+                "unruled vdb; for n in $(seq 64); do device vdb$n $((n + 16)); unruled vdb$n;"
+                " set_property vdb$n ID_FS_TYPE=ext4 ID_FS_UUID=$n ID_PART_ENTRY_NUMBER=$n"
+                " \"DEVLINKS=/dev/disk/by-uuid/$n /dev/disk/by-label/$n\"; mounted 252:$((n + 16)) /mnt/$n "
+                "/dev/vdb$n;"
+                " mkdir sys/class/block/vdb$n/holders/md$n; done";
+        size_t lines = 0;
+
+        ck_assert_int_eq(run_status(command, ""), 1);
+        for (const char *c = output; *c; c++)
+                lines += *c == '\n';
+        ck_assert_uint_le(lines, 24);
+        ck_assert_ptr_nonnull(strstr(output, "|-vdb1-vdb64 leak link /dev/disk/by-uuid/1, and 127 more\n"));
+        /* JSON has each. */
+        ck_assert_int_eq(run_status(command, "--json"), 1);
+        ck_assert_ptr_nonnull(strstr(output, "\"/dev/disk/by-label/64\""));
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("status");
+        TCase *cases = tcase_create("status");
+
+        tcase_set_timeout(cases, 60);
+        tcase_add_loop_test(cases, test_finding__table, 0, (int)N(findings));
+        tcase_add_loop_test(cases, test_run, 0, (int)N(runs));
+        tcase_add_test(cases, test_run__usage);
+        tcase_add_test(cases, test_table__one_screen);
+        suite_add_tcase(suite, cases);
+        SRunner *runner = srunner_create(suite);
+        srunner_run_all(runner, CK_ENV);
+        int failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
