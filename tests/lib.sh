@@ -8,7 +8,7 @@
 DEMO_PACKAGES="btrfs-progs dosfstools dpkg-dev e2fsprogs fdisk mmdebstrap python3 python3-pexpect
 	qemu-system-x86 qemu-utils util-linux zstd"
 # shellcheck disable=SC2034
-TEST_PACKAGES="$DEMO_PACKAGES autopkgtest bcache-tools clang clang-format clang-tidy cryptsetup-bin devscripts
+TEST_PACKAGES="$DEMO_PACKAGES autopkgtest bcache-tools clang clang-format clang-tidy codespell cryptsetup-bin devscripts
 	gcovr git libclang-rt-dev lintian mandoc ovmf piuparts python3-pytest python3-pytest-xdist qemu-user shellcheck
 	udev valgrind xfsprogs"
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""README's recipes, word for word: each image is made by the real tool, in a
-chroot of the current stable release, booted as README says, with itself as its
-base image, and looked at from inside.  Only README's dots are filled in.
+"""The recipes of doc/RECIPES, verbatim: the real tool makes each image, in a chroot
+of the current stable release.  A guest boots it with itself as its base image.
+Only the dots of a recipe are filled in.
 """
 
 import base64
@@ -20,7 +20,7 @@ from guest import Guest, SelfBooting
 from images import SHELL_UNIT, STABLE, run
 from inert import assert_inert, status
 
-README = (SOURCE / "README").read_text(encoding="utf-8")
+RECIPES = (SOURCE / "doc/RECIPES").read_text(encoding="utf-8")
 # Beside the tool itself, what it asks for, recommends or suggests.
 TOOLS = {
     "mmdebstrap": "mmdebstrap e2fsprogs",
@@ -36,8 +36,8 @@ pytestmark = [pytest.mark.all_only, needs_root]
 
 
 def recipe(section, title):
-    """The block of words below a title of a section of README."""
-    body = re.search(rf"^{section}\n-+\n((?:.*\n)*?)(?=.*\n---|\Z)", README, re.M)[1]
+    """The indented block below a title in a section of doc/RECIPES."""
+    body = re.search(rf"^{section}\n-+\n((?:.*\n)*?)(?=.*\n---|\Z)", RECIPES, re.M)[1]
     below = re.search(rf"^{title}\b.*:\n((?:(?!\S.*:$).*\n)*)", body, re.M)[1]
     block = re.search(r"(?:^    .*\n|^\n(?=    ))+", below, re.M)[0]
     return textwrap.dedent(block).strip("\n") + "\n"
@@ -53,8 +53,8 @@ def credential(name, text):
     return ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={encoded}"]
 
 
-class ReadmeGuest(SelfBooting):
-    """What README's script boots, in a directory: its dots are what every guest of the tests is given, and boot."""
+class RecipeGuest(SelfBooting):
+    """Boots the script of a recipe in a directory.  Its dots become what every guest of the tests gets, and boot."""
 
     def __init__(self, name, script, directory, boot=()):
         super().__init__(name, boot, [], LOGS)
@@ -66,7 +66,7 @@ class ReadmeGuest(SelfBooting):
                         f"cd {directory}\n" + script.replace("...", words)]
 
 
-class DebvmGuest(ReadmeGuest):
+class DebvmGuest(RecipeGuest):
     """On the machine that debvm-run chooses."""
 
     @staticmethod
@@ -104,6 +104,11 @@ def status_program(status_deb, tmp_path):
     return {Path("/usr/local/bin/baseimage-status"): (tmp_path / "status/usr/bin/baseimage-status").read_bytes()}
 
 
+def test_readme__has_the_recipe():
+    """README has a copy of the recipe for QEMU."""
+    assert textwrap.indent(recipe("Attach the disk", "QEMU"), "    ") in (SOURCE / "README").read_text(encoding="utf-8")
+
+
 @pytest.mark.tool("mmdebstrap")
 def test_recipe__mmdebstrap(chroot, status_program):
     chroot.inside("cd /build\n" + recipe("Put it in an image", "mmdebstrap").rstrip().replace(
@@ -111,7 +116,7 @@ def test_recipe__mmdebstrap(chroot, status_program):
         "mkfs.ext4 -q -L guestroot -d root base.img 1500M\ncp root/boot/vmlinuz-* vmlinuz\n"
         "cp root/boot/initrd.img-* initrd.img"))
     boot = Guest.start("vmlinuz", "initrd.img", f"{Guest.cmdline()} root=LABEL=guestroot rw")
-    check(ReadmeGuest("recipe-mmdebstrap", QEMU, chroot.build, boot), status_program)
+    check(RecipeGuest("recipe-mmdebstrap", QEMU, chroot.build, boot), status_program)
 
 
 @pytest.mark.tool("debvm")
@@ -173,7 +178,7 @@ def test_recipe__mkosi(verity, chroot, status_program):
     for package in chroot.build.glob("*.deb"):
         package.rename(chroot.build / "mkosi.packages" / package.name)
     chroot.inside(f"cd /build\n{MKOSI_SOURCES}mkosi build && cp image.raw base.img")
-    check(ReadmeGuest("recipe-mkosi", QEMU, chroot.build, loaders.FIRMWARE["ovmf"]), status_program, verity)
+    check(RecipeGuest("recipe-mkosi", QEMU, chroot.build, loaders.FIRMWARE["ovmf"]), status_program, verity)
 
 
 @pytest.mark.tool("virt-customize")
@@ -182,7 +187,7 @@ def test_recipe__virt_customize(chroot, status_deb, status_program):
     run("cp", "--sparse=always", image, chroot.build / "test.img")
     chroot.inside("cd /build; export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg\n"
                   + recipe("Put it in an image", "virt-customize") + "mv test.img base.img\n")
-    check(ReadmeGuest("recipe-virt-customize", QEMU, chroot.build), status_program)
+    check(RecipeGuest("recipe-virt-customize", QEMU, chroot.build), status_program)
 
 
 @pytest.mark.tool("autopkgtest-build-qemu")
@@ -194,7 +199,7 @@ def test_recipe__autopkgtest_build_qemu(chroot, status_program):
     script.chmod(0o755)
     chroot.inside("cd /build\n" + recipe("Put it in an image", "autopkgtest-build-qemu")
                   + "qemu-img convert -O raw test.img base.img\n")
-    check(ReadmeGuest("recipe-autopkgtest", QEMU, chroot.build), status_program)
+    check(RecipeGuest("recipe-autopkgtest", QEMU, chroot.build), status_program)
 
 
 DOMAIN = """\
