@@ -58,7 +58,7 @@ int unbind_until_real_system(const char *device) {
 
         if (!is_virtio_device(device))
                 return -EINVAL;
-        strcat(strcat(strcpy(rule, BASEIMAGE_BIND_RULES), device), ".rules");
+        stpcpy(stpcpy(stpcpy(rule, BASEIMAGE_BIND_RULES), device), ".rules");
 
         /* udevd makes /run/udev. */
         if (mkdir(BASEIMAGE_BIND_RULES_D, 0755) < 0 && errno != EEXIST)

@@ -20,7 +20,7 @@ static int broken[NUMBERS]; /* the errno with which it cannot be deleted */
 static int calls[NUMBERS];
 static int slept; /* milliseconds */
 
-/* By glibc's name and prototype. */
+/* NOLINTBEGIN(bugprone-reserved-identifier): the linker's names. */
 int __wrap_ioctl(int fd, unsigned long request, ...);
 int __wrap_poll(struct pollfd *fds, nfds_t number, int timeout);
 
@@ -51,6 +51,7 @@ int __wrap_poll(struct pollfd *fds, nfds_t number, int timeout) {
         slept += timeout;
         return 0;
 }
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 static void reset(void) {
         memset(there, -1, sizeof there);
