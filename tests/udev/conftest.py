@@ -1,17 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where nothing could be tested, nothing has passed: 77 is "skipped" to Meson."""
+import os
+import subprocess
 
-SKIPPED = 77
+import pytest
 
-
-def pytest_terminal_summary(terminalreporter):
-    from test_rule import devices
-    if not [disk for disk, device in devices() if disk != device]:
-        terminalreporter.write_line("no virtio disk with a partition here: the cases of partitions are missing")
+from machine import Machine
 
 
-def pytest_sessionfinish(session, exitstatus):
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    # A worker of xdist has none.
-    if exitstatus == 0 and reporter and not reporter.stats.get("passed"):
-        session.exitstatus = SKIPPED
+def pytest_configure():
+    if "BASEIMAGE_INSIDE" not in os.environ:
+        pytest.exit("run it by tests/inside")
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    """The directory that the machine is in."""
+    directory = tmp_path_factory.mktemp("machine")
+    Machine(directory).build()
+    yield directory
+    if os.path.ismount(directory):
+        subprocess.run(["umount", "--lazy", directory], check=True)
+
+
+@pytest.fixture(params=["pci-vdb", "pci-vdb1", "ccw-vdb"])
+def machine(root, request):
+    """A machine, for an event of its disk or partition."""
+    new = Machine(root)
+    new.bus, new.device = request.param.split("-")
+    return new
