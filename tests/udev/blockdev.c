@@ -1,12 +1,17 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
-// Preloaded: a file with the sticky bit appears as a block device, whose number is the file's modification time.
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Preloaded into udevadm: a file with the sticky bit is a block device, whose
+ * number is the file's modification time.  udevadm opens it, and opens that
+ * again by /proc/self/fd, which a container may not be able to mount. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static int look(int fd, const char *path, struct stat *st, int flags) {
+static int stat_at(int fd, const char *path, struct stat *st, int flags) {
         int r = syscall(SYS_newfstatat, fd, path, st, flags);
         if (r == 0 && S_ISREG(st->st_mode) && (st->st_mode & S_ISVTX)) {
                 st->st_mode ^= S_IFREG ^ S_IFBLK;
@@ -15,18 +20,39 @@ static int look(int fd, const char *path, struct stat *st, int flags) {
         return r;
 }
 
+int fstat64(int fd, struct stat64 *st) {
+        return stat_at(fd, "", (struct stat *)st, AT_EMPTY_PATH);
+}
+
+int stat64(const char *path, struct stat64 *st) {
+        return stat_at(AT_FDCWD, path, (struct stat *)st, 0);
+}
+
+int lstat64(const char *path, struct stat64 *st) {
+        return stat_at(AT_FDCWD, path, (struct stat *)st, AT_SYMLINK_NOFOLLOW);
+}
+
+/* libblkid's */
 int fstat(int fd, struct stat *st) {
-        return look(fd, "", st, AT_EMPTY_PATH);
+        return stat_at(fd, "", st, AT_EMPTY_PATH);
 }
 
-int stat(const char *path, struct stat *st) {
-        return look(AT_FDCWD, path, st, 0);
+int open64(const char *path, int flags, ...) {
+        static char node[32];
+        va_list arguments;
+        va_start(arguments, flags);
+        int mode = va_arg(arguments, int);
+        va_end(arguments);
+
+        if (strncmp(path, "/dev/", 5) == 0)
+                strncpy(node, path, sizeof node - 1);
+        int fd = syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+        if (fd < 0 && strncmp(path, "/proc/self/fd/", 14) == 0)
+                fd = syscall(SYS_openat, AT_FDCWD, node, flags, mode);
+        return fd;
 }
 
-int lstat(const char *path, struct stat *st) {
-        return look(AT_FDCWD, path, st, AT_SYMLINK_NOFOLLOW);
+int __open64_2(const char *path, int flags);
+int __open64_2(const char *path, int flags) {
+        return open64(path, flags, 0);
 }
-
-int fstat64(int, struct stat64 *) __attribute__((alias("fstat")));
-int stat64(const char *, struct stat64 *) __attribute__((alias("stat")));
-int lstat64(const char *, struct stat64 *) __attribute__((alias("lstat")));

@@ -21,6 +21,7 @@ UDEV = "usr/lib/udev"
 # The package's files below UDEV: as the environment names them, else as installed.
 HELPER, RULE = "baseimage_id", "rules.d/59-baseimage.rules"
 PACKAGE = {HELPER: os.environ.get("HELPER", f"/{UDEV}/{HELPER}"), RULE: os.environ.get("RULE", f"/{UDEV}/{RULE}")}
+MOUNTS = os.environ.get("BASEIMAGE_INSIDE") in ("mounts", "one-id")
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_DEVICE_VERIFY_SYSFS": "0"}
 
 # What a disk is attached to, nearest first: name in sysfs, subsystem, driver.
@@ -30,10 +31,13 @@ BUSES = {
     "ccw": [("virtio1", "virtio", "virtio_blk"), ("0.0.0001", "ccw", "virtio_ccw"),
             ("0.0.0002", "css", "io_subchannel"), ("css0", None, None)],
     "scsi": [("0:0:0:0", "scsi", "sd"), ("0000:00:06.0", "pci", "ahci"), ("pci0000:00", None, None)],
+    # No disk, whatever its name.
+    "other": [("vdz", "misc", None), ("virtual", None, None)],
 }
-# What is on a disk or partition: a partition table alone, or swap space with a UUID and a label.
+# What is on a disk or partition: a partition table, swap space with a UUID and a label, both swap space and squashfs.
 TABLE = (bytes(446) + struct.pack("<4xB3xII", 0x83, 2048, 2048)).ljust(510, b"\0") + b"\x55\xaa"
 SWAP = (bytes(1024) + struct.pack("<3I", 1, 255, 0) + bytes(range(16)) + b"inside").ljust(4086, b"\0") + b"SWAPSPACE2"
+AMBIGUOUS = struct.pack("<4s24xH", b"hsqs", 4) + SWAP[30:]
 
 
 def udev_version():
@@ -53,7 +57,7 @@ class Record:
     @property
     def ours(self):
         """The commands that are this package's."""
-        return [command for command in self.runs if re.search("baseimage_id|partx|virtio_blk", command)]
+        return [command for command in self.runs if "baseimage_id" in command]
 
 
 def read_record(said, priority):
@@ -85,9 +89,11 @@ class Machine:
 
     def build(self):
         """Makes what all events have in common; once for a directory."""
-        mounts = os.environ["BASEIMAGE_INSIDE"] != "chroot"
-        if mounts:
+        if MOUNTS:
+            # It is faster there.
             subprocess.run(["mount", "-t", "tmpfs", "none", self.root], env=ENVIRONMENT, check=True)
+            (self.root / "proc").mkdir()
+            subprocess.run(["mount", "--rbind", "/proc", self.root / "proc"], env=ENVIRONMENT, check=True)
         for program in "/bin/sh", "/usr/bin/udevadm", "/usr/sbin/blkid", PACKAGE[HELPER]:
             libraries = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
             for path in [str(program), *re.findall(r"(/\S+) \(0x", libraries)]:
@@ -97,9 +103,6 @@ class Machine:
         shutil.copytree(f"/{UDEV}/rules.d", self.root / UDEV / "rules.d")
         subprocess.run(["cc", "-shared", "-fPIC", "-o", self.root / "blockdev.so",
                         Path(__file__).with_name("blockdev.c")], check=True)
-        (self.root / "proc").mkdir()
-        if mounts:
-            subprocess.run(["mount", "--rbind", "/proc", self.root / "proc"], env=ENVIRONMENT, check=True)
 
     def paths(self):
         """The sysfs paths of the disk, its partition, and what it is attached to."""
@@ -130,7 +133,7 @@ class Machine:
         os.makedirs(self.root / "sys/dev/block", exist_ok=True)
         os.symlink(f"/sys{path}", self.root / "sys/dev/block" / dev)
         node = self.write(f"dev/{path.name}", self.content[path.name])
-        os.truncate(node, 1 << 20)
+        os.truncate(node, 16 << 20)      # blkid takes the first content that it finds on a tiny disk
         node.chmod(0o1660)
         os.utime(node, (0, os.makedev(254, number)))
 

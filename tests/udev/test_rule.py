@@ -3,11 +3,17 @@
 
 import pytest
 
-from machine import HELPER, SWAP, TABLE, Machine, udev_version
+from machine import AMBIGUOUS, HELPER, SWAP, TABLE, Machine, udev_version
 
-PROMISED = {"SYSTEMD_READY": "0", "SYSTEMD_IGNORE": "1", "UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG": "1",
-            "DM_UDEV_DISABLE_OTHER_RULES_FLAG": "1", "DM_MULTIPATH_DEVICE_PATH": "1", "UDISKS_IGNORE": "1"}
-IN_INITRAMFS = ["/etc/initrd-release", "/conf/initramfs.conf"]
+DELETE_ALL = "/usr/lib/udev/baseimage_id delete /dev/vdb"
+PROMISED = {"ID_SERIAL": "BASEIMAGE", "SYSTEMD_READY": "0", "SYSTEMD_IGNORE": "1",
+            "UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG": "1", "DM_UDEV_DISABLE_OTHER_RULES_FLAG": "1",
+            "DM_MULTIPATH_DEVICE_PATH": "1", "UDISKS_IGNORE": "1"}
+# Files that only an initramfs has.
+MARKERS = ["/usr/lib/baseimage-udev/initramfs", "/etc/initrd-release", "/usr/lib/initrd-release", "/conf/initramfs.conf"]
+
+on_each_bus = pytest.mark.parametrize("machine", ["pci-vdb", "pci-vdb1", "ccw-vdb", "ccw-vdb1"], indirect=True)
+on_disks = pytest.mark.parametrize("machine", ["pci-vdb", "ccw-vdb"], indirect=True)
 
 
 def holds_promise(record):
@@ -19,6 +25,7 @@ def inside(record):
     return [name for name in record.properties if name.startswith(("ID_FS_", "ID_PART_"))]
 
 
+@on_each_bus
 @pytest.mark.parametrize("action", ["add", "change", "online"])
 def test_base_image__contract(machine, action):
     record = machine.record(action)
@@ -27,10 +34,27 @@ def test_base_image__contract(machine, action):
     assert record.links == {f"/dev/baseimage{part}", f"/dev/disk/by-id/virtio-BASEIMAGE{part}"}
     assert record.priority == "-1024"
     assert record.watch in (None, "disabled")
+    assert record.ours == [f"{DELETE_ALL} 1" if part else DELETE_ALL]
+
+
+
+def test_other__not_virtio(root):
+    """Another kind of disk, whatever its ID_SERIAL."""
+    machine = Machine(root)
+    machine.bus, machine.disk, machine.device, machine.content = "scsi", "sda", "sda", {"sda": TABLE}
+    machine.rules["50-serial.rules"] = 'KERNEL=="sda", ENV{ID_SERIAL}="BASEIMAGE"\n'
+    assert machine.record() == machine.record_without_package()
+
+
+def test_other__not_block(root):
+    machine = Machine(root)
+    machine.bus, machine.device = "other", "vdz"
+    machine.rules["50-serial.rules"] = 'KERNEL=="vdz", ENV{ID_SERIAL}="BASEIMAGE"\n'
+    assert machine.record() == machine.record_without_package()
 
 
 def test_other__content_is_found(machine):
-    """The properties and links that a base image has not."""
+    """The properties and links that a base image does not have."""
     machine.serial = "ROOT"
     record = machine.record()
     assert inside(record)
@@ -38,18 +62,16 @@ def test_other__content_is_found(machine):
     assert record.watch in (None, "enabled")
 
 
-def test_base_image__partitions_deleted(machine):
-    for action in ("add", "change"):
-        said = machine.record(action).ours
-        if machine.device == "vdb":
-            assert said == ["/usr/bin/partx --delete /dev/vdb"]
-        else:
-            assert len(said) == 1 and "partx --delete /dev/vdb1 && exit" in said[0]
+def test_base_image__rule_alone(machine):
+    """The helper and systemd's rules set some of the properties, too."""
+    del machine.package[HELPER]
+    machine.rules["99-systemd.rules"] = ""
+    assert holds_promise(machine.record())
 
 
+@on_disks
 def test_base_image__no_partitions(machine):
-    """There is nothing to delete, and partx would complain."""
-    machine.device, machine.content = "vdb", {"vdb": SWAP}
+    machine.content = {"vdb": SWAP}
     assert machine.record().ours == []
 
 
@@ -60,52 +82,18 @@ def test_base_image__partitions_kept(machine):
     assert holds_promise(record) and record.properties["baseimage_udev"] == "partitions"
 
 
-def test_base_image__removed(machine):
-    assert machine.record("remove") == machine.record_without_package("remove")
-
-
-@pytest.mark.parametrize("file", IN_INITRAMFS)
-def test_initramfs__driver_lets_go(machine, file):
-    machine.files = [file]
-    said = machine.record().ours
-    if machine.device != "vdb":
-        assert "unbind" not in "".join(said)
-    else:
-        assert said == ["/bin/sh -c 'echo >/run/baseimage-udev.virtio1 &&"
-                        " echo virtio1 >/sys/bus/virtio/drivers/virtio_blk/unbind'"]
-
-
-@pytest.mark.parametrize("file", IN_INITRAMFS)
-def test_initramfs__removed(machine, file):
-    machine.files = [file]
-    assert machine.record("remove").ours == []
-
-
-@pytest.mark.parametrize("file", IN_INITRAMFS)
-def test_initramfs__others_stay(machine, file):
-    machine.serial = "ROOT"
-    machine.files = [file]
-    assert machine.record() == machine.record_without_package()
-
-
-KEPT = "/run/baseimage-udev.virtio1"
-
-
-def test_virtio__driver_takes_back(machine):
-    machine.device, machine.files = "virtio1", [KEPT]
-    assert machine.record().ours == [f"/bin/sh -c 'rm {KEPT}; echo virtio1 >/sys/bus/virtio/drivers/virtio_blk/bind'"]
-
-
-@pytest.mark.parametrize("files", [[], *([file, KEPT] for file in IN_INITRAMFS)])
-def test_virtio__stays(machine, files):
-    """None was taken from its driver; or this is still the initramfs."""
-    machine.device, machine.files = "virtio1", files
-    assert machine.record().ours == []
-
-
-def test_virtio__once(machine):
-    machine.device, machine.files = "virtio1", [KEPT]
-    assert machine.record("change").ours == []
+@pytest.mark.parametrize("serial, rule", [
+    # For a disk whose serial cannot be chosen.
+    ("", 'KERNEL=="vd*", ENV{ID_SERIAL}="BASEIMAGE"\n'),
+    ("ROOT", 'KERNEL=="vd*", ENV{ID_SERIAL}="BASEIMAGE"\n'),
+    # Hides nothing.
+    ("BASEIMAGE", 'KERNEL=="vd*", ENV{ID_SERIAL}="other"\n'),
+])
+def test_base_image__earlier_rule(machine, serial, rule):
+    expected = machine.record()
+    machine.serial = serial
+    machine.rules["50-serial.rules"] = rule
+    assert machine.record() == expected
 
 
 def test_base_image__emptied(machine):
@@ -116,27 +104,20 @@ def test_base_image__emptied(machine):
     assert not inside(machine.record())
 
 
-HELPERS = {
-    "fails": "#!/bin/sh\nexit 1\n",
-    "crashes": "#!/bin/sh\nkill -SEGV $$\n",
-    "half a line": "#!/bin/sh\nprintf 'ID_FS_UUID=\"\"\nSYSTEMD_REA'\n",
-    "megabyte": "#!/bin/sh\nprintf %01000000d\n",
-}
+@pytest.mark.parametrize("name, rule", [
+    ("60-persistent-storage.rules", ""),
+    ("50-skip.rules", 'KERNEL=="vd*", ENV{UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG}="1"\n'),
+    ("50-serial.rules", 'KERNEL=="vd*", ENV{ID_SERIAL}="of-the-admin"\n'),
+    ("50-cmdline.rules", 'KERNEL=="vd*", ENV{baseimage}="kept"\n'),
+])
+def test_other__unchanged_beside(machine, name, rule):
+    machine.serial = "ROOT"
+    machine.rules[name] = rule
+    assert machine.record() == machine.record_without_package()
 
 
-@pytest.mark.parametrize("fault", ["missing", "not executable", *HELPERS])
-def test_base_image__without_helper(machine, fault):
-    expected = machine.record()
-    if fault == "missing":
-        del machine.package[HELPER]
-    elif fault == "not executable":
-        machine.helper_mode = 0o644
-    else:
-        machine.package[HELPER] = HELPERS[fault].encode()
-    assert machine.record() == expected
-    # It is not because systemd's rules set this mark as well.
-    machine.rules["99-systemd.rules"] = ""
-    assert holds_promise(machine.record())
+def test_base_image__removed(machine):
+    assert machine.record("remove") == machine.record_without_package("remove")
 
 
 def test_base_image__opted_out(machine):
@@ -145,6 +126,60 @@ def test_base_image__opted_out(machine):
     record = machine.record()
     assert record.properties.pop("baseimage_udev") == "off"
     assert record == machine.record_without_package()
+
+
+@pytest.mark.parametrize("value", ["off", "partitions", "on"])
+def test_other__with_option(machine, value):
+    machine.serial = "ROOT"
+    machine.cmdline = f"quiet baseimage_udev={value} ro"
+    assert machine.record() == machine.record_without_package()
+
+
+@on_each_bus
+@pytest.mark.parametrize("file", MARKERS)
+def test_initramfs__partitions_deleted(machine, file):
+    """As in the real system, and what was read of the partition table does not show."""
+    expected = machine.record()
+    machine.files = [file]
+    # As the blkid builtin does after a boot by UEFI.
+    machine.rules["50-gpt.rules"] = ('KERNEL=="vdb", ENV{ID_PART_GPT_AUTO_ROOT_UUID}="1",'
+                                     ' ENV{ID_PART_GPT_AUTO_ROOT_ORIGIN}="2"\n')
+    assert machine.record() == expected
+
+
+@on_disks
+@pytest.mark.parametrize("file", MARKERS)
+@pytest.mark.parametrize("content", [SWAP, AMBIGUOUS], ids=["swap", "ambiguous"])
+def test_initramfs__content_without_partition(machine, file, content):
+    """The driver lets go of the disk; only there."""
+    machine.content = {"vdb": content}
+    expected = machine.record()
+    machine.files = [file]
+    record = machine.record()
+    assert record.ours == ["/usr/lib/udev/baseimage_id unbind virtio1"]
+    assert not {"ID_FS_USAGE", "ID_FS_TYPE", "ID_FS_UUID", "ID_FS_LABEL"} & record.properties.keys()
+    assert record.links == expected.links and holds_promise(record)
+
+
+@pytest.mark.parametrize("file", MARKERS)
+def test_initramfs__partitions_kept(machine, file):
+    machine.cmdline = "quiet baseimage_udev=partitions ro"
+    machine.files = [file]
+    said = machine.record().ours
+    assert said == (["/usr/lib/udev/baseimage_id unbind virtio1"] if machine.device == "vdb" else [])
+
+
+@pytest.mark.parametrize("file", MARKERS)
+def test_initramfs__removed(machine, file):
+    machine.files = [file]
+    assert machine.record("remove") == machine.record_without_package("remove")
+
+
+@pytest.mark.parametrize("file", MARKERS)
+def test_initramfs__others_stay(machine, file):
+    machine.serial = "ROOT"
+    machine.files = [file]
+    assert machine.record() == machine.record_without_package()
 
 
 # As udev's parser has it: the last one counts, - is as good as _, quotes are removed.
@@ -165,13 +200,6 @@ def test_base_image__not_opted_out(machine, word, value):
     assert record == expected
 
 
-def test_base_image__blanks(machine):
-    """udev ignores blanks at the end; others count."""
-    expected = machine.record()
-    machine.serial = "BASEIMAGE  "
-    assert machine.record() == expected
-
-
 OTHERS = ["", "ROOT", " BASEIMAGE", "BASEIMAGE2", "XBASEIMAGE", "baseimage", "BASEIMAGE X", "BASE\\x20IMAGE", "*",
           "$attr{size}", "%k", "a\"b'c", "Größe"]
 
@@ -182,34 +210,34 @@ def test_other__unchanged(machine, serial):
     assert machine.record() == machine.record_without_package()
 
 
-@pytest.mark.parametrize("name, rule", [
-    ("60-persistent-storage.rules", ""),
-    ("50-skip.rules", 'KERNEL=="vd*", ENV{UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG}="1"\n'),
-    ("50-serial.rules", 'KERNEL=="vd*", ENV{ID_SERIAL}="of-the-admin"\n'),
-    ("50-cmdline.rules", 'KERNEL=="vd*", ENV{baseimage}="kept"\n'),
-])
-def test_other__unchanged_beside(machine, name, rule):
-    machine.serial = "ROOT"
-    machine.rules[name] = rule
-    assert machine.record() == machine.record_without_package()
-
-
-def test_other__not_virtio(root):
-    """Another kind of disk, whatever its ID_SERIAL."""
-    machine = Machine(root)
-    machine.bus, machine.disk, machine.device, machine.content = "scsi", "sda", "sda", {"sda": TABLE}
-    machine.rules["50-serial.rules"] = 'KERNEL=="sda", ENV{ID_SERIAL}="BASEIMAGE"\n'
-    assert machine.record() == machine.record_without_package()
-
-
 def test_other__unchanged_with_broken_helper(machine):
     machine.serial = "ROOT"
     del machine.package[HELPER]
     assert machine.record() == machine.record_without_package()
 
 
-@pytest.mark.parametrize("value", ["off", "partitions", "on"])
-def test_other__with_option(machine, value):
-    machine.serial = "ROOT"
-    machine.cmdline = f"quiet baseimage_udev={value} ro"
-    assert machine.record() == machine.record_without_package()
+def test_base_image__blanks(machine):
+    """udev ignores blanks at the end; others count."""
+    expected = machine.record()
+    machine.serial = "BASEIMAGE  "
+    assert machine.record() == expected
+
+
+HELPERS = {
+    "fails": "#!/bin/sh\nexit 1\n",
+    "crashes": "#!/bin/sh\nkill -SEGV $$\n",
+    "half a line": "#!/bin/sh\nprintf 'ID_FS_UUID=\"\"\nSYSTEMD_REA'\n",
+    "megabyte": "#!/bin/sh\nprintf %01000000d\n",
+}
+
+
+@pytest.mark.parametrize("fault", ["missing", "not executable", *HELPERS])
+def test_base_image__without_helper(machine, fault):
+    expected = machine.record()
+    if fault == "missing":
+        del machine.package[HELPER]
+    elif fault == "not executable":
+        machine.helper_mode = 0o644
+    else:
+        machine.package[HELPER] = HELPERS[fault].encode()
+    assert machine.record() == expected
