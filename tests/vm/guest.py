@@ -331,13 +331,15 @@ class Guest:
             self.settle()
         return node
 
-    def save(self, target):
-        """Writes the first disk, with what the guest wrote to it, to a file, as if it had been shut down; ends the
-        guest's run."""
+    def save(self, *targets):
+        """Writes the first disks, with what the guest wrote to them, to files, as if it had been shut down; ends the
+        guest's run.  None: not this disk."""
         self.run("sync; fsfreeze --freeze /")
         self.monitor("stop")
-        subprocess.run(["qemu-img", "convert", "--force-share", "-O", "raw", str(self.directory / "disk0.qcow2"),
-                        str(target)], check=True)
+        for number, target in enumerate(targets):
+            if target:
+                subprocess.run(["qemu-img", "convert", "--force-share", "-O", "raw",
+                                str(self.directory / f"disk{number}.qcow2"), str(target)], check=True)
 
     def unplug(self, node, settle=True):
         before = self.block_devices()
