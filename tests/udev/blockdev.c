@@ -3,7 +3,6 @@
  * Preloaded into udevadm: a file with the sticky bit is a block device, whose
  * number is the file's modification time.  udevadm opens it, and opens that
  * again by /proc/self/fd, which a container may not be able to mount. */
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
@@ -12,7 +11,7 @@
 #include <unistd.h>
 
 static int stat_at(int fd, const char *path, struct stat *st, int flags) {
-        int r = syscall(SYS_newfstatat, fd, path, st, flags);
+        int r = (int)syscall(SYS_newfstatat, fd, path, st, flags);
         if (r == 0 && S_ISREG(st->st_mode) && (st->st_mode & S_ISVTX)) {
                 st->st_mode ^= S_IFREG ^ S_IFBLK;
                 st->st_rdev = st->st_mtime;
@@ -46,13 +45,15 @@ int open64(const char *path, int flags, ...) {
 
         if (strncmp(path, "/dev/", 5) == 0)
                 strncpy(node, path, sizeof node - 1);
-        int fd = syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+        int fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
         if (fd < 0 && strncmp(path, "/proc/self/fd/", 14) == 0)
-                fd = syscall(SYS_openat, AT_FDCWD, node, flags, mode);
+                fd = (int)syscall(SYS_openat, AT_FDCWD, node, flags, mode);
         return fd;
 }
 
+/* NOLINTNEXTLINE(bugprone-reserved-identifier): glibc's */
 int __open64_2(const char *path, int flags);
+/* NOLINTNEXTLINE(bugprone-reserved-identifier) */
 int __open64_2(const char *path, int flags) {
         return open64(path, flags, 0);
 }
