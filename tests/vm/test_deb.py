@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from chroots import Chroot, copy_source, needs_mounts
-from images import STABLE, run, seed
+from images import NAMESPACES, STABLE, run, seed
 
 KIB = 1024
 RULES = "usr/lib/udev/rules.d/59-baseimage.rules"
@@ -68,7 +68,7 @@ def test_deb__reproducible(deb, tmp_path):
 
 @needs_mounts
 def test_deb__piuparts_clean(deb, status_deb):
-    run("piuparts", f"--existing-chroot={seed(STABLE, 'autopkgtest')}", "--keep-sources-list",
+    run(*NAMESPACES, "piuparts", f"--existing-chroot={seed(STABLE, 'autopkgtest')}", "--keep-sources-list",
         f"--distribution={STABLE}", "--no-upgrade-test", "--no-eatmydata",
         # Made anew, and not the same to the bit.
         "--ignore-regex=/boot/initrd.img-.*",
