@@ -216,8 +216,8 @@ def made_once(path):
         USED[path] = stack.pop_all()
 
 
-# KiB that the cache takes at most, and what is left of it for what is being made.
-LIMIT = int(os.environ.get("BASEIMAGE_ROOM", 8)) << 20
+# KiB that the cache may take, and how much of it is left for what is being made.
+LIMIT = int(os.environ.get("BASEIMAGE_ROOM", 10)) << 20
 MAKING = 2 << 20
 
 
