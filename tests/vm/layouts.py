@@ -335,7 +335,7 @@ def on_two_disks(seed_directory, target):
         run("tar", "-C", seed_directory, "-cf", archive, ".")
         own = builder()
         disks = [(own.paths[0], None, False), *((path, None, False) for path in blank), (archive, None, True)]
-        with Guest("builder", own.kernel, own.initrd, f"root={own.roots['partuuid']} ro", disks, CACHE / "logs") as guest:
+        with Guest(target.name, own.kernel, own.initrd, f"root={own.roots['partuuid']} ro", disks, CACHE / "logs") as guest:
             guest.run("mount -o device=/dev/vdc /dev/vdb /mnt && tar -C /mnt -xf /dev/vdd && umount /mnt")
             guest.save(None, target / "0.raw", target / "1.raw")
 
