@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from architectures import NATIVE
-from images import CACHE, FURNISH, MOUNTS, NAMESPACES, digest, fetching, made_once, run
+from images import CACHE, FURNISH, MOUNTS, NAMESPACES, can_make_nodes, digest, fetching, made_once, run
 
 SOURCE = Path(__file__).parents[2]
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
@@ -83,10 +83,13 @@ class Chroot:
 
     def words(self, script):
         """The command that runs a script with $root, in which to chroot."""
+        # In a user namespace an overlay needs user xattrs, which tmpfs has from Linux 6.6 on.
+        empty, option = "mount -t tmpfs none .", ""
+        if not can_make_nodes():
+            empty, option = "rm -rf u w", ",userxattr"
         prepare = (f"set -e; root={self.work}/root\n"
-                   f"mount -t tmpfs none {self.work}/work\nmkdir {self.work}/work/u {self.work}/work/w\n"
-                   f"mount -t overlay -o lowerdir={self.tree},upperdir={self.work}/work/u,"
-                   f"workdir={self.work}/work/w none $root\n"
+                   f"cd {self.work}/work; {empty}; cd {self.work}/work; mkdir u w\n"
+                   f"mount -t overlay -o lowerdir={self.tree},upperdir=u,workdir=w{option} none $root; cd /\n"
                    f"{FURNISH}mkdir -p $root/build; mount --bind {self.build} $root/build\n")
         return [*NAMESPACES, "sh", "-c", prepare + script]
 

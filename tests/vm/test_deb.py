@@ -193,7 +193,7 @@ def test_dracut__sysroot(deb, tmp_path):
 def test_chroot__read_only_sys(plain, fault):
     """As in a container: /sys is there to be read only, and no udevd runs."""
     with fault("dpkg: /sys read-only"):
-        output = plain.run("mount -t sysfs -o ro none $root/sys\n" + INSTALL
+        output = plain.run("unshare --net mount -t sysfs -o ro none $root/sys\n" + INSTALL
                            + "chroot $root dpkg-query -W -f '${Status}' baseimage-udev")
         assert output.endswith("install ok installed")
 
