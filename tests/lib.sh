@@ -15,6 +15,8 @@ TEST_PACKAGES="$DEMO_PACKAGES autopkgtest bcache-tools clang clang-format clang-
 # What is made for guests is kept here: tests/vm/images.py.
 CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/baseimage-udev
 TEMP=${TMPDIR:-/tmp}
+# An ordinary user's has no mkfs, losetup or chroot.
+PATH=$PATH:/usr/sbin:/sbin
 
 # fail MESSAGE: ends what cannot be done on this machine.
 fail() {
@@ -22,53 +24,74 @@ fail() {
 	exit 2
 }
 
-# missing PACKAGE...: prints which of these are not installed, and what
-# debian/control asks for beside them; nothing if all is there.
+# build_depends: prints the packages that debian/control names.
+build_depends() {
+	echo build-essential
+	# The level of debhelper is a virtual package.
+	sed -n '/^Build-Depends:/,/^[^ B]/s/^ \([^ ,]*\).*/\1/p' debian/control | sed 's/^debhelper-compat$/debhelper/'
+}
+
+# missing PACKAGE...: prints which of these are not installed.
 missing() {
 	for package; do
 		dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || printf ' %s' "$package"
 	done
-	# dpkg's own word: build-essential, which is nowhere named, counts as well.
-	dpkg-checkbuilddeps >/dev/null 2>&1 || printf ' %s' "the build dependencies of debian/control"
 }
 
-# room DIRECTORY GIB: whether so much is free there, with what is in it already.
+# room DIRECTORY GIB VARIABLE: prints why there is too little room, if so.  What
+# is in the directory already counts as free.
 room() {
-	mkdir -p "$1" || fail "$1 cannot be written to"
+	mkdir -p "$1" 2>/dev/null || { echo "$1 cannot be written to" && return; }
 	free=$(df -Pk "$1" | awk 'NR == 2 { print int($4 / 1048576) }')
-	[ "$free" -ge "$2" ] || free=$((free + $(du -sk "$1" | cut -f1) / 1048576))
-	[ "$free" -ge "$2" ] || fail "too little room in $1: $2 GiB are needed, $free free; name another place with $3"
+	[ "$free" -ge "$2" ] || free=$((free + $(du -sk "$1" 2>/dev/null | cut -f1) / 1048576))
+	[ "$free" -ge "$2" ] || echo "too little room in $1: $2 GiB are needed, $free free; name another place with $3"
 }
 
-# online: whether Debian can be fetched.  apt's lists are new then.
+# online: whether Debian can be fetched.
 online() {
-	apt-get update -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=20 -o APT::Update::Error-Mode=any >/dev/null 2>&1
+	probe=$(mktemp -d) offline=0
+	/usr/lib/apt/apt-helper -o Acquire::Retries=0 -o Acquire::http::Timeout=20 download-file \
+		http://deb.debian.org/debian/dists/stable/Release "$probe/Release" >/dev/null 2>&1 || offline=1
+	rm -r "$probe"
+	return $offline
 }
 
-# need GIB PACKAGE...: installs what is missing; or says in one line what this
-# machine lacks, before anything long begins, and exits 2.  GIB: the room that
-# the guests' systems and disks take.
+# need PACKAGE...: installs what is missing, of the build dependencies as well.
+# An ordinary user is told the command that does it.
 need() {
-	gib=$1
-	shift
 	command -v apt-get >/dev/null || fail "this is no Debian system: install what provides these: $*"
-	lacking=$(missing "$@")
-	[ "$(id -u)" = 0 ] ||
-		fail "it makes systems and disks for guests: run it as root${lacking:+, which also installs:$lacking}"
-	unshare --mount --pid --fork --mount-proc true 2>/dev/null ||
-		fail "no namespaces can be made (unshare): a container has to be privileged, a chroot a mount point"
-	room "$CACHE" "$gib" XDG_CACHE_HOME
-	room "$TEMP" 2 TMPDIR
-	if { [ -n "$lacking" ] || ! ls "$CACHE"/trees/*.tar.zst >/dev/null 2>&1; } && ! online; then
-		fail "no network: apt-get update fails, and Debian has to be fetched${lacking:+, as have:$lacking}"
+	[ "$(id -u)" = 0 ] || set -- "$@" uidmap
+	# shellcheck disable=SC2046
+	lacking=$(missing "$@" $(build_depends))
+	if [ -n "$lacking" ]; then
+		install="apt-get install --no-install-recommends$lacking"
+		[ "$(id -u)" = 0 ] || fail "packages are missing: sudo $install"
+		echo "$install" >&2
+		# shellcheck disable=SC2086
+		{ apt-get update -q -o Acquire::Retries=0 -o Acquire::http::Timeout=20 -o APT::Update::Error-Mode=any &&
+			DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $lacking; } >&2 ||
+			fail "apt-get could not install$lacking; what it said is above"
 	fi
-	[ -n "$lacking" ] || return 0
-	echo "Installing$lacking" >&2
-	{
-		export DEBIAN_FRONTEND=noninteractive
-		apt-get install -q -y --no-upgrade --no-install-recommends "$@" &&
-			apt-get build-dep -q -y --no-install-recommends ./
-	} >&2 || fail "apt-get could not install$lacking; what it said is above"
+	lack=$(room "$TEMP" 2 TMPDIR)
+	[ -z "$lack" ] || fail "$lack"
+}
+
+# no_guests GIB: prints why no guests can be booted here, if so, in one line.
+# GIB: the room that their systems and disks take.
+no_guests() {
+	# shellcheck disable=SC2016
+	inside=$(tests/inside sh -c 'echo "$BASEIMAGE_INSIDE"') || { echo "$inside" && return; }
+	if [ "$inside" = one-id ]; then
+		name=$(id -un)
+		echo "$name has no subordinate ids: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $name"
+		return
+	fi
+	lack=$(room "$CACHE" "$1" XDG_CACHE_HOME)
+	if [ -n "$lack" ]; then
+		echo "$lack"
+	elif ! ls "$CACHE"/trees/*.tar.zst >/dev/null 2>&1 && ! online; then
+		echo "no network: Debian cannot be fetched"
+	fi
 }
 
 # begin: makes the directory $work, which goes at the end, as does what shows the

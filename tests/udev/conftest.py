@@ -1,17 +1,38 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where nothing could be tested, nothing has passed: 77 is "skipped" to Meson."""
+import os
+import subprocess
+from pathlib import Path
 
-SKIPPED = 77
+import pytest
+
+from machine import MOUNTS, Machine, udev_version
+
+SKIPPED = 77    # to Meson
 
 
-def pytest_terminal_summary(terminalreporter):
-    from test_rule import devices
-    if not [disk for disk, device in devices() if disk != device]:
-        terminalreporter.write_line("no virtio disk with a partition here: the cases of partitions are missing")
+def pytest_configure():
+    if "BASEIMAGE_INSIDE" not in os.environ:
+        pytest.exit("run it by tests/inside")
+    if not MOUNTS and udev_version() > 257:
+        pytest.exit("udevadm of this version needs /proc, which cannot be mounted here", SKIPPED)
 
 
-def pytest_sessionfinish(session, exitstatus):
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    # A worker of xdist has none.
-    if exitstatus == 0 and reporter and not reporter.stats.get("passed"):
-        session.exitstatus = SKIPPED
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    """The directory that the machine is in; MACHINE names one that is made already."""
+    if "MACHINE" in os.environ:
+        yield Path(os.environ["MACHINE"])
+        return
+    directory = tmp_path_factory.mktemp("machine")
+    Machine(directory).build()
+    yield directory
+    if os.path.ismount(directory):
+        subprocess.run(["umount", "--lazy", directory], check=True)
+
+
+@pytest.fixture(params=["pci-vdb", "pci-vdb1"])
+def machine(root, request):
+    """A machine, for an event of its disk or partition."""
+    new = Machine(root)
+    new.bus, new.device = request.param.split("-")
+    return new

@@ -127,6 +127,13 @@ def make_disk(deb, status_deb):
     return make
 
 
+@pytest.fixture(autouse=True)
+def used():
+    """What a test has used may go after it."""
+    yield
+    images.let_go()
+
+
 @pytest.fixture
 def boot(request, record_property):
     """Boots a disk with its own image attached "before" it, "after" it, "around" it, or not at all.

@@ -17,7 +17,7 @@ from pathlib import Path
 import pexpect
 import pexpect.fdpexpect
 
-from images import CACHE, SHELL_PORT, digest, made_once
+from images import CACHE, SHELL_PORT, digest, made_once, unpacked
 
 # A guest that says nothing for so long, neither on its console nor in its shell,
 # is given up: one that is merely slow says something.
@@ -111,7 +111,7 @@ class Guest:
             "setpriv", "--pdeathsig", "KILL",
             self.PROGRAM, *self.machine(), "-smp", "2", "-m", "1024",
             "-nodefaults", "-display", "none", "-no-reboot",
-            *self.start(kernel, initrd, f"{self.cmdline()} {append}"),
+            *self.start(kernel, self.unpack(initrd), f"{self.cmdline()} {append}"),
             "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
             "-chardev", f"socket,id=shell,path={self.directory}/shell,server=on,wait=off",
             "-device", "virtio-serial-pci",
@@ -130,6 +130,13 @@ class Guest:
         """What the kernel command line of every guest begins with; one serial line, as 32 are slow, too."""
         return f"console={cls.CONSOLE} panic=5 8250.nr_uarts=1 {QUICK}"
 
+    def unpack(self, initrd):
+        """The guest, emulated, would be slower to do it."""
+        target = self.directory / "initrd"
+        if initrd and Path(initrd).exists():
+            target.write_bytes(unpacked(Path(initrd)))
+        return target
+
     @staticmethod
     def start(kernel, initrd, cmdline):
         """The words that say what starts."""
@@ -141,14 +148,15 @@ class Guest:
 
     def blockdev(self, node, path, readonly):
         file = {"driver": "file", "filename": str(path), "locking": "off"}
+        kind = "qcow2" if Path(path).suffix == ".qcow2" else "raw"
         if readonly:
-            return {"node-name": node, "driver": "raw", "read-only": True, "file": file | {"read-only": True}}
+            return {"node-name": node, "driver": kind, "read-only": True, "file": file | {"read-only": True}}
         overlay = self.directory / f"{node}.qcow2"
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw",
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind,
                         "-b", str(path), str(overlay)], check=True)
         return {"node-name": node, "driver": "qcow2",
                 "file": {"driver": "file", "filename": str(overlay)},
-                "backing": {"driver": "raw", "read-only": True, "file": file}}
+                "backing": {"driver": kind, "read-only": True, "file": file}}
 
     @staticmethod
     def device(node, serial):
@@ -213,7 +221,7 @@ class Guest:
         target.mkdir()
         self.monitor("stop")
         self.monitor("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
-        self.monitor("migrate", uri=f"exec:cat >{target}/memory")
+        self.monitor("migrate", uri=f"exec:zstd -1 -q >{target}/memory")
         self.wait_until(self.migrated)
         for overlay in self.directory.glob("*.qcow2"):
             shutil.copy(overlay, target)
@@ -227,7 +235,7 @@ class Guest:
         shutil.copy(kept / "console", self.console)
         # Its shell has to find its reader there.
         self.start_qemu("-incoming", "defer")
-        self.monitor("migrate-incoming", uri=f"exec:cat {kept}/memory")
+        self.monitor("migrate-incoming", uri=f"exec:zstd -dcq {kept}/memory")
         self.wait_until(self.migrated)
         self.monitor("cont")
 
@@ -331,13 +339,15 @@ class Guest:
             self.settle()
         return node
 
-    def save(self, target):
-        """Writes the first disk, with what the guest wrote to it, to a file, as if it had been shut down; ends the
-        guest's run."""
+    def save(self, *targets):
+        """Writes the first disks, with what the guest wrote to them, to files, as if it had been shut down; ends the
+        guest's run.  None: not this disk."""
         self.run("sync; fsfreeze --freeze /")
         self.monitor("stop")
-        subprocess.run(["qemu-img", "convert", "--force-share", "-O", "raw", str(self.directory / "disk0.qcow2"),
-                        str(target)], check=True)
+        for number, target in enumerate(targets):
+            if target:
+                subprocess.run(["qemu-img", "convert", "--force-share", "-O", "raw",
+                                str(self.directory / f"disk{number}.qcow2"), str(target)], check=True)
 
     def unplug(self, node, settle=True):
         before = self.block_devices()

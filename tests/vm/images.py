@@ -13,7 +13,9 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import subprocess
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ from pathlib import Path
 # What an image is called while it is made.
 PARTIAL = "partial."
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "baseimage-udev"
+# Whether chroots can have mounts: tests/inside.
+MOUNTS = os.environ.get("BASEIMAGE_INSIDE", "mounts") == "mounts"
 
 COMMON = (
     "systemd-sysv udev kmod mount dbus {kernel} "
@@ -170,23 +174,74 @@ def locked(path):
         yield
 
 
+# What is used now, which prune() leaves alone: the lock of each path.
+USED = {}
+
+
+def let_go():
+    """Nothing that was made or found so far is used any more."""
+    while USED:
+        USED.popitem()[1].close()
+
+
 @contextlib.contextmanager
 def made_once(path):
-    """Yields a temporary name for path to be made under, or None if path is there."""
-    with locked(path):
+    """Yields a temporary name for path to be made under, or None if path is there.  It stays until let_go()."""
+    if reason := os.environ.get("BASEIMAGE_NO_GUESTS"):
+        raise Unavailable(reason)
+    if path in USED:
+        yield None
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        lock = stack.enter_context(open(f"{path}.lock", "w", encoding="ascii"))
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        if not path.exists():
+            fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():
-            os.utime(path)
             yield None
-            return
-        prune(path.parent.name)
-        partial = path.with_name(PARTIAL + path.name)
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        partial.unlink(missing_ok=True)
-        yield partial
-        partial.rename(path)
-        # A tree that was unpacked has a time of its own.
+        else:
+            prune()
+            partial = path.with_name(PARTIAL + path.name)
+            if partial.is_dir():
+                shutil.rmtree(partial)
+            partial.unlink(missing_ok=True)
+            yield partial
+            Path(f"{path}.size").write_text(run("du", "-sk", partial).split()[0])
+            partial.rename(path)
+        # When it was used last: a tree that was unpacked has a time of its own.
         os.utime(path)
+        with locked(CACHE / "prune"):
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        USED[path] = stack.pop_all()
+
+
+# KiB that the cache may take, and how much of it is left for what is being made.
+LIMIT = int(os.environ.get("BASEIMAGE_ROOM", 10)) << 20
+MAKING = 2 << 20
+
+
+def prune():
+    """Removes what is not used, until there is room: first what is quickly made again, and was not used for longest."""
+    with locked(CACHE / "prune"):
+        # What has no size was not made as it is now.
+        made = [(size.with_suffix(""), int(size.read_text())) for kind in ("seeds", "guests", "disks", "builds", "trees")
+                for size in sorted((CACHE / kind).glob("*.size"), key=lambda size: size.with_suffix("").stat().st_mtime)]
+        excess = sum(size for _, size in made) + MAKING - LIMIT
+        for path, size in made:
+            if excess <= 0:
+                break
+            with open(f"{path}.lock", "rb") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                Path(f"{path}.size").unlink()
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            excess -= size
 
 
 def digest(*parts):
@@ -270,7 +325,8 @@ def seed(suite, flavour, debs=()):
         if partial:
             partial.mkdir()
             with making(f"unpacking a guest's system ({suite}, {flavour})"):
-                run("tar", "-C", partial, "-xf", tree(suite, flavour))
+                nodes = [] if can_make_nodes() else ["--exclude=./dev/*"]
+                run("tar", "-C", partial, "-xf", tree(suite, flavour), *nodes)
                 if flavour in LESS:
                     _, unwanted = LESS[flavour]
                     chroot(partial, "dpkg", "--no-triggers", "--purge", *unwanted.split())
@@ -315,10 +371,35 @@ def has_package(debs):
     return any(deb.name.startswith("baseimage-udev_") for deb in debs)
 
 
+def can_make_nodes():
+    """Whether this is allowed to make device nodes: root of a user namespace is not."""
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            os.mknod(f"{directory}/null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+            return True
+        except PermissionError:
+            return False
+
+
+# How a script gets into a tree that is $root: in mount and process namespaces of its own.
+NAMESPACES = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+FURNISH = """set -e
+for node in null zero full random urandom; do
+	[ -c $root/dev/$node ] || { : >$root/dev/$node; mount --bind /dev/$node $root/dev/$node; }
+done
+mount -t proc proc $root/proc
+"""
+
+
 def chroot(directory, *command, follow=None, within=()):
-    """Runs a command in a tree, with /proc, in a mount namespace of its own."""
-    run(*within, "unshare", "--mount", "--pid", "--fork", "--kill-child", f"--root={directory}",
-        "--mount-proc", *command, follow=follow,
+    """Runs a command in a tree, with /proc if that can be mounted."""
+    if MOUNTS:
+        words = [*NAMESPACES, "sh", "-c", f'root=$1\n{FURNISH}exec chroot "$@"', "sh"]
+    elif can_make_nodes():
+        words = ["chroot"]
+    else:
+        raise Unavailable("neither mounts nor device nodes can be made here")
+    run(*within, *words, directory, *command, follow=follow,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"})
 
 
@@ -446,25 +527,3 @@ class Disk:
     kernel: Path
     initrd: Path
     roots: dict        # the values that root= can take, by name
-
-
-def prune(kind, seconds=1200):
-    """Removes what was not used for longest: each image takes up to 1 GiB.
-
-    What was used within so many seconds may still be in use.
-    """
-    # All the disks of a selection, that the next run may boot them.  But a seed or a
-    # disk is made in seconds, and what is fetched is not: where room is scarce, few.
-    keep = 80 if kind == "disks" else 40
-    if kind in ("seeds", "disks") and shutil.disk_usage(CACHE).free < 16 << 30:
-        keep = 16
-    with locked(CACHE / "prune"):
-        found = [path for path in (CACHE / kind).glob("*")
-                 if path.suffix != ".lock" and not path.name.startswith(PARTIAL)]
-        for path in sorted(found, key=lambda path: path.stat().st_mtime)[:-keep]:
-            if path.stat().st_mtime > time.time() - seconds:
-                break
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()

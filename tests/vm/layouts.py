@@ -3,11 +3,9 @@
 
 Made in files, with nothing of this machine's kernel: file systems by mkfs from
 a directory, LUKS by qemu-img, LVM and md by writing their headers.  Only btrfs
-over two disks takes loop devices and a mount.
+over two disks is filled by a kernel: that of a guest.
 """
 
-import contextlib
-import fcntl
 import itertools
 import os
 import re
@@ -19,8 +17,9 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from images import (CACHE, CRYPT_KEY, CRYPT_NAME, CRYPT_UUID, Disk, digest, has_package, locked,
-                    made_once, making, run, seed, seed_path, unpacked)
+from guest import Guest
+from images import (CACHE, CRYPT_KEY, CRYPT_NAME, CRYPT_UUID, STABLE, Disk, digest, has_package, locked,
+                    made_once, making, run, seed, seed_path)
 
 SECTOR = 512
 MIB = 1 << 20
@@ -64,17 +63,26 @@ def disk(suite, flavour, root, debs=()):
     with made_once(path) as partial:
         if partial:
             directory = seed(suite, flavour, debs)
+            if make is on_two_disks:
+                builder()       # its seed may be the same, which is locked below
             partial.mkdir()
             # One at a time: the seed's fstab is that of the disk being made.
             with locked(directory.with_suffix(".fstab")), making(f"making a disk ({suite}, {flavour}, {root})"):
                 make(directory, partial)
             # What starts it stays when the seed is gone.
-            kernel, = (directory / "boot").glob("vmlinuz-*")
-            os.link(kernel, partial / "vmlinuz")
-            # The guest, emulated, would be slower to unpack it.
-            initrd, = (directory / "boot").glob("initrd.img-*")
-            (partial / "initrd.img").write_bytes(unpacked(initrd))
-    return Disk(tuple(sorted(path.glob("*.raw"))), path / "vmlinuz", path / "initrd.img", sources)
+            for name in "vmlinuz", "initrd.img":
+                file, = (directory / "boot").glob(f"{name}-*")
+                os.link(file, partial / name)
+            for raw in partial.glob("*.raw"):
+                compress(raw)
+    return Disk(tuple(sorted(path.glob("*.qcow2"))), path / "vmlinuz", path / "initrd.img", sources)
+
+
+def compress(raw):
+    """Replaces a disk by one of a third of its size."""
+    run("qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd", raw,
+        raw.with_suffix(".qcow2"))
+    raw.unlink()
 
 
 # Pieces
@@ -89,31 +97,6 @@ def copy_into(source, target, offset):
     """Copies a file into another at an offset in bytes, leaving holes as holes."""
     run("dd", f"if={source}", f"of={target}", "bs=1M", f"seek={offset // MIB}",
         "conv=notrunc,sparse", "status=none")
-
-
-@contextlib.contextmanager
-def loop(path):
-    """A loop device over a file, for what only the kernel can do.
-
-    Locked as long as it holds the file, and from before: this machine's udevd
-    keeps off a device that is (systemd.io/BLOCK_DEVICE_LOCKING).
-    """
-    for attempt in range(10):
-        device = run("losetup", "--find").strip()
-        lock = os.open(device, os.O_RDONLY)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            run("losetup", device, path)
-            break
-        except RuntimeError:        # another was quicker
-            os.close(lock)
-            if attempt == 9:
-                raise
-    try:
-        yield device
-    finally:
-        run("losetup", "--detach", device)
-        os.close(lock)
 
 
 def mkfs(filesystem, *words):
@@ -337,16 +320,24 @@ def on_bare_disk(seed_directory, target):
         make_fs(seed_directory, work, "btrfs").rename(target / "0.raw")
 
 
+def builder():
+    """The disk of a guest that makes disks.  Its root is no btrfs: the kernel mounts a UUID of that only once."""
+    return disk(STABLE, "plain", "ext4")
+
+
 def on_two_disks(seed_directory, target):
-    """Data and metadata on both.  mkfs.btrfs fills no more than one: the kernel does, one at a time, as it takes
-    no UUID twice, and where nobody keeps it mounted."""
+    """Data and metadata on both.  mkfs.btrfs fills no more than one, so a guest does it."""
     write_fstab(seed_directory, "btrfs")
-    first, second = (sparse(target / name, FS_SIZE) for name in ("0.raw", "1.raw"))
-    mkfs("btrfs", "-d", "raid0", "-m", "raid1", first, second)
-    script = """trap 'umount "$3"; btrfs device scan --forget "$1" "$2"' EXIT
-        mount -o device="$2" "$1" "$3"; cp -a "$4/." "$3" """
-    with tempfile.TemporaryDirectory() as mount, locked(CACHE / "mounted"), loop(first) as one, loop(second) as two:
-        run("unshare", "--mount", "sh", "-ec", script, "sh", one, two, mount, seed_directory)
+    with tempfile.TemporaryDirectory(dir=target) as work:
+        blank = [sparse(Path(work) / name, FS_SIZE) for name in ("first", "second")]
+        mkfs("btrfs", "-d", "raid0", "-m", "raid1", *blank)
+        archive = Path(work) / "seed.tar"
+        run("tar", "-C", seed_directory, "-cf", archive, ".")
+        own = builder()
+        disks = [(own.paths[0], None, False), *((path, None, False) for path in blank), (archive, None, True)]
+        with Guest(target.name, own.kernel, own.initrd, f"root={own.roots['partuuid']} ro", disks, CACHE / "logs") as guest:
+            guest.run("mount -o device=/dev/vdc /dev/vdb /mnt && tar -C /mnt -xf /dev/vdd && umount /mnt")
+            guest.save(None, target / "0.raw", target / "1.raw")
 
 
 def on_lvm(seed_directory, target):

@@ -91,7 +91,6 @@ def disks(suite, loader, debs):
     disk = layouts.disk(suite, loader.flavour, "discoverable", debs)
     key = digest(disk.paths[0].parent.name, loader.script, Path(__file__).read_text())
     path = CACHE / "disks" / f"{suite}-{loader.flavour}-loader-{'with' if has_package(debs) else 'without'}-{key}"
-    own, base = path / "own.raw", path / "base.raw"
     with made_once(path) as partial:
         if partial:
             partial.mkdir()
@@ -100,9 +99,11 @@ def disks(suite, loader, debs):
                 with Guest(path.name, disk.kernel, disk.initrd, f"root={root} rw", [(disk.paths[0], None, False)],
                            CACHE / "logs") as guest:
                     guest.run(f"(set -ex\n{loader.script}umount /efi)")
-                    guest.save(partial / base.name)
-                mark_own(partial / base.name, partial / own.name)
-    return own, base
+                    guest.save(partial / "base.raw")
+                mark_own(partial / "base.raw", partial / "own.raw")
+                for name in "own", "base":
+                    layouts.compress(partial / f"{name}.raw")
+    return path / "own.qcow2", path / "base.qcow2"
 
 
 def mark_own(base, own):

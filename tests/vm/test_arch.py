@@ -4,7 +4,7 @@
 import pytest
 
 import layouts
-from chroots import build_packages, needs_root
+from chroots import build_packages, needs_mounts
 from conftest import LOGS
 from guest import BootFailed, Guest
 from images import STABLE
@@ -53,7 +53,7 @@ def boot(debs, attached, name):
                            f"root={disk.roots['partuuid']} ro", disks, LOGS)
 
 
-@needs_root
+@needs_mounts
 def test_arch__inert(attached, debs, seen):
     with seen(ARCHITECTURE, "guest"):
         path, guest = boot(debs, attached, "inert")
@@ -66,7 +66,7 @@ def test_arch__inert(attached, debs, seen):
             assert said[0] == 0, said
 
 
-@needs_root
+@needs_mounts
 def test_arch__harm_without_package(attached, debs):
     path, guest = boot(debs[:1], attached, "control")
     try:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from chroots import Chroot, build_tree, copy_source, needs_root
+from chroots import Chroot, build_tree, copy_source, needs_mounts
 from images import run, seed
 
 TOOLS = ("autopkgtest", "blhc", "lintian", "piuparts", "python3-pytest", "udev")
@@ -80,7 +80,7 @@ def autopkgtest(chroot, suite):
                " /build/root/source -- null'")
 
 
-@needs_root
+@needs_mounts
 def test_archive(suite, chroot):
     build(chroot)
     failed = {}

@@ -13,7 +13,7 @@ import pytest
 
 from conftest import LOGS
 from guest import QUICK, accelerator, place
-from images import run
+from images import run, unpacked
 from inert import SERIAL
 
 SOURCE = Path(__file__).parents[2]
@@ -47,6 +47,7 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture
 def autopkgtest(request, tmp_path):
     """Runs debian/tests/guest; returns the directory of its artifacts and logs."""
+    initrd, raw = tmp_path / "initrd", tmp_path / "disk.raw"
     # As a tree that is built: to autopkgtest, one that needs no tools in the guest.
     shutil.copytree(SOURCE / "debian", tmp_path / "source/debian")
     (tmp_path / "source/debian/files").touch()
@@ -56,28 +57,29 @@ def autopkgtest(request, tmp_path):
     def start(disk, root, *options):
         LOGS.mkdir(parents=True, exist_ok=True)
         path, = disk.paths
+        run("qemu-img", "convert", "-O", "raw", path, raw)
+        initrd.write_bytes(unpacked(disk.initrd))
         # Not Guest.cmdline(): this guest has two serial lines, and of one alone it may keep the other.
         qemu.write_text(QEMU.format(console=console, more=shlex.join([
-            *accelerator(), "-nic", "none", "-kernel", str(disk.kernel), "-initrd", str(disk.initrd),
+            *accelerator(), "-nic", "none", "-kernel", str(disk.kernel), "-initrd", str(initrd),
             "-append", f"console=ttyS0 panic=5 {QUICK} root={disk.roots[root]} ro"])))
         qemu.chmod(0o755)
         with place():
             print(run("autopkgtest", "--no-built-binaries", "--test-name=guest",
                       f"--timeout-factor={TIMEOUT_FACTOR}", f"--output-dir={tmp_path}/output", tmp_path / "source",
                       "--", "qemu", f"--qemu-command={qemu}", "--boot=none", f"--timeout-reboot={BOOT_SECONDS}",
-                      *options, path))
+                      *options, raw))
         return tmp_path / "output"
     return start
 
 
-def test_autopkgtest__base_image_attached(suite, make_disk, autopkgtest):
-    disk = make_disk(suite, "autopkgtest")
-    path, = disk.paths
-    output = autopkgtest(disk, "partuuid",
-                         f"--qemu-options=-drive if=none,id=base,file={path},format=raw,readonly=on"
+def test_autopkgtest__base_image_attached(suite, make_disk, autopkgtest, tmp_path):
+    raw = tmp_path / "disk.raw"
+    output = autopkgtest(make_disk(suite, "autopkgtest"), "partuuid",
+                         f"--qemu-options=-drive if=none,id=base,file={raw},format=raw,readonly=on"
                          f" -device virtio-blk-pci,drive=base,serial={SERIAL}")
     assert "guest                PASS" in (output / "summary").read_text()
-    with open(path, "rb") as image:
+    with open(raw, "rb") as image:
         digest = hashlib.file_digest(image, "md5").hexdigest()
     assert digest in (output / "artifacts/baseimage.md5").read_text()
 

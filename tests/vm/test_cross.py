@@ -4,7 +4,7 @@
 import pytest
 
 from architectures import NATIVE
-from chroots import SOURCE, build_packages, needs_root
+from chroots import SOURCE, build_packages, needs_mounts
 from images import run, static_qemu
 
 KIB = 1024
@@ -59,7 +59,7 @@ def check_cases(helper, architecture, unit_test, work):
     assert "100%: " in run(unit_test, env={"HELPER": str(program)})
 
 
-@needs_root
+@needs_mounts
 def test_cross(suite, architecture, unit_test, tmp_path, seen):
     with seen(architecture, "built"):
         deb, = build_packages(suite, architecture, tmp_path).glob(f"baseimage-udev_*_{architecture}.deb")

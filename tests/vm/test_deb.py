@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from chroots import Chroot, copy_source, needs_root
-from images import STABLE, run, seed
+from chroots import Chroot, copy_source, needs_mounts
+from images import NAMESPACES, STABLE, run, seed
 
 KIB = 1024
 RULES = "usr/lib/udev/rules.d/59-baseimage.rules"
@@ -66,9 +66,9 @@ def test_deb__reproducible(deb, tmp_path):
         assert (elsewhere.parent / package.name).read_bytes() == package.read_bytes(), package.name
 
 
-@needs_root
+@needs_mounts
 def test_deb__piuparts_clean(deb, status_deb):
-    run("piuparts", f"--existing-chroot={seed(STABLE, 'autopkgtest')}", "--keep-sources-list",
+    run(*NAMESPACES, "piuparts", f"--existing-chroot={seed(STABLE, 'autopkgtest')}", "--keep-sources-list",
         f"--distribution={STABLE}", "--no-upgrade-test", "--no-eatmydata",
         # Made anew, and not the same to the bit.
         "--ignore-regex=/boot/initrd.img-.*",
@@ -121,7 +121,7 @@ OTHER_IMAGES = {
 }
 
 
-@needs_root
+@needs_mounts
 @pytest.mark.parametrize("suite, flavour", [("bookworm", "plain"), ("trixie", "dracut")])
 def test_chroot__installed_and_purged(suite, flavour, older, chroot_of, fault):
     """Every kernel's initramfs follows, and dpkg names the images that it cannot regenerate."""
@@ -142,7 +142,7 @@ def test_chroot__installed_and_purged(suite, flavour, older, chroot_of, fault):
     assert "baseimage-udev: /boot/initrd" not in output
 
 
-@needs_root
+@needs_mounts
 def test_chroot__no_updates(plain, fault):
     """The administrator forbids updates: dpkg names the initramfs and the command that writes it."""
     with fault("dpkg: update_initramfs=no"):
@@ -151,7 +151,7 @@ def test_chroot__no_updates(plain, fault):
         assert plain.run(INSTALL + f"chroot $root {command}\nchroot $root lsinitramfs {image}").count("baseimage") >= 4
 
 
-@needs_root
+@needs_mounts
 def test_chroot__dpkg_root(plain):
     """dpkg --root with DPKG_ROOT set: the scripts run outside of the system, and do nothing."""
     script = "for s in postinst postrm; do DPKG_ROOT=/nonexistent sh -x $s configure; DPKG_ROOT=/x sh -x $s remove; done"
@@ -166,7 +166,7 @@ GENERATORS = {
 }
 
 
-@needs_root
+@needs_mounts
 @pytest.mark.parametrize("flavour", GENERATORS)
 def test_initramfs__fails_without_helper(flavour, deb, tmp_path, fault):
     """No initramfs is better than one that boots from the base image."""
@@ -176,7 +176,7 @@ def test_initramfs__fails_without_helper(flavour, deb, tmp_path, fault):
         assert output.endswith("failed\n") and "baseimage-udev: cannot copy" in output
 
 
-@needs_root
+@needs_mounts
 def test_dracut__sysroot(deb, tmp_path):
     """dracut --sysroot: rule and helper are those of the other system, and udev-rules comes along."""
     tree = seed("trixie", "dracut", (deb,))
@@ -189,16 +189,16 @@ def test_dracut__sysroot(deb, tmp_path):
     assert "usr/lib/udev/baseimage_id" in output and "60-persistent-storage.rules" in output
 
 
-@needs_root
+@needs_mounts
 def test_chroot__read_only_sys(plain, fault):
     """As in a container: /sys is there to be read only, and no udevd runs."""
     with fault("dpkg: /sys read-only"):
-        output = plain.run("mount -t sysfs -o ro none $root/sys\n" + INSTALL
+        output = plain.run("unshare --net mount -t sysfs -o ro none $root/sys\n" + INSTALL
                            + "chroot $root dpkg-query -W -f '${Status}' baseimage-udev")
         assert output.endswith("install ok installed")
 
 
-@needs_root
+@needs_mounts
 def test_chroot__boot_full(plain, fault):
     """dpkg says so, and goes on from there once there is room."""
     with fault("dpkg: /boot full"):
@@ -216,7 +216,7 @@ def test_chroot__boot_full(plain, fault):
         assert output.endswith("\n4\ninstall ok installed\n")
 
 
-@needs_root
+@needs_mounts
 @pytest.mark.parametrize("suite", ["bullseye", "bookworm", "trixie", "sid"])
 def test_chroot__helper_runs(suite, chroot_of):
     """One .deb for all: the helper runs, and udev of that release knows where it is."""
@@ -241,7 +241,7 @@ ADMINISTRATOR = {
 }
 
 
-@needs_root
+@needs_mounts
 @pytest.mark.parametrize("kind", ADMINISTRATOR)
 @pytest.mark.parametrize("flavour", LOOK)
 def test_initramfs__administrators_rule(flavour, kind, deb, tmp_path):

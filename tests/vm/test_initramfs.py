@@ -7,7 +7,7 @@ import re
 import pytest
 
 from cases import Case, append
-from chroots import Chroot, needs_root
+from chroots import Chroot, needs_mounts
 from images import PATIENT, before_init, seed, unpacked
 from inert import SERIAL, assert_inert, base_disks, in_initramfs, leaks, root_disks
 from layouts import MIB, VG, sparse
@@ -98,7 +98,7 @@ def test_partitions__never_announced_again(make_disk, boot):
         assert_inert(guest)
 
 
-@needs_root
+@needs_mounts
 def test_dracut__without_systemd(make_disk, boot, deb, status_deb, tmp_path):
     """Such an initramfs has /usr/lib/initrd-release alone; our marker is taken out."""
     disk = make_disk("trixie", "dracut", "lvm")

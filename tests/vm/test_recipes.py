@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import loaders
-from chroots import SOURCE, Chroot, chroot_tree, needs_root
+from chroots import SOURCE, Chroot, chroot_tree, needs_mounts
 from conftest import LOGS
 from guest import Guest, SelfBooting
 from images import SHELL_UNIT, STABLE, run
@@ -32,7 +32,7 @@ TOOLS = {
     "libvirt": "libvirt-clients libxml2-utils",
 }
 
-pytestmark = [pytest.mark.all_only, needs_root]
+pytestmark = [pytest.mark.all_only, needs_mounts]
 
 
 def recipe(section, title):
