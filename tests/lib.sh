@@ -47,11 +47,13 @@ room() {
 	[ "$free" -ge "$2" ] || echo "too little room in $1: $2 GiB are needed, $free free; name another place with $3"
 }
 
-# online: whether Debian can be fetched.
+# online: whether Debian can be fetched, from where this machine has its packages.
 online() {
 	probe=$(mktemp -d) offline=0
+	# shellcheck disable=SC2016
+	release=$(apt-get indextargets --format '$(REPO_URI)dists/$(RELEASE)/Release' | head -n 1)
 	/usr/lib/apt/apt-helper -o Acquire::Retries=0 -o Acquire::http::Timeout=20 download-file \
-		http://deb.debian.org/debian/dists/stable/Release "$probe/Release" >/dev/null 2>&1 || offline=1
+		"$release" "$probe/Release" >/dev/null 2>&1 || offline=1
 	rm -r "$probe"
 	return $offline
 }
