@@ -120,8 +120,15 @@ def test_base_image__removed(machine):
     assert machine.record("remove") == machine.record_without_package("remove")
 
 
-def test_base_image__opted_out(machine):
+@pytest.mark.parametrize("serial, rules", [
+    ("BASEIMAGE", {}),
+    ("", {"50-serial.rules": 'KERNEL=="vd*", ENV{ID_SERIAL}="BASEIMAGE"\n'}),
+    ("BASEIMAGE", {"50-serial.rules": 'KERNEL=="vd*", ENV{ID_SERIAL}="other"\n', "60-persistent-storage.rules": ""}),
+])
+def test_base_image__opted_out(machine, serial, rules):
     """The record says why, and is otherwise that of any disk."""
+    machine.serial = serial
+    machine.rules.update(rules)
     machine.cmdline = "quiet baseimage_udev=off ro"
     record = machine.record()
     assert record.properties.pop("baseimage_udev") == "off"
