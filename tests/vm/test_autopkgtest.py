@@ -84,12 +84,14 @@ def test_autopkgtest__base_image_attached(suite, make_disk, autopkgtest, tmp_pat
     assert digest in (output / "artifacts/baseimage.md5").read_text()
 
 
+@pytest.mark.all_only
 def test_autopkgtest__base_image_made(suite, make_disk, autopkgtest):
     """None is attached: the test makes one itself."""
     output = autopkgtest(make_disk(suite, "autopkgtest"), "partuuid")
     assert "guest                PASS" in (output / "summary").read_text()
 
 
+@pytest.mark.all_only
 def test_autopkgtest__fails_without_package(suite, make_disk, autopkgtest, tmp_path):
     control = tmp_path / "source/debian/tests/control"
     control.write_text(control.read_text().replace("Depends: @, iproute2", "Depends: iproute2"))

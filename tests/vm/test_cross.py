@@ -19,14 +19,8 @@ EMULATORS = {
     "riscv64": "qemu-riscv64",
     "s390x": "qemu-s390x",
 }
-CHOSEN = [("trixie", "arm64")]
 # Sid alone has them all.
 ALL = [(suite, "arm64") for suite in ("bookworm", "trixie")] + [("sid", name) for name in EMULATORS]
-
-
-def pytest_generate_tests(metafunc):
-    chosen = ALL if metafunc.config.getoption("all") else CHOSEN
-    metafunc.parametrize(("suite", "architecture"), chosen, ids=map("-".join, chosen))
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +54,8 @@ def check_cases(helper, architecture, unit_test, work):
 
 
 @needs_mounts
+@pytest.mark.all_only
+@pytest.mark.parametrize("suite, architecture", ALL)
 def test_cross(suite, architecture, unit_test, tmp_path, seen):
     with seen(architecture, "built"):
         deb, = build_packages(suite, architecture, tmp_path).glob(f"baseimage-udev_*_{architecture}.deb")

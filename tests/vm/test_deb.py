@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The .deb itself, and its installation where no udev runs."""
 
-import os
 import re
 import shutil
 
 import pytest
 
-from chroots import Chroot, copy_source, needs_mounts
-from images import NAMESPACES, STABLE, run, seed
+from chroots import Chroot, needs_mounts
+from images import run, seed
 
 KIB = 1024
 RULES = "usr/lib/udev/rules.d/59-baseimage.rules"
@@ -51,29 +50,6 @@ def test_status__hardened(status_deb, tmp_path):
     run("hardening-check", *(option for option in ("--nocfprotection", "--nobranchprotection") if option in known),
         program)
     assert program.stat().st_mode & 0o7777 == 0o755
-
-
-def test_deb__reproducible(deb, tmp_path):
-    """The same to the bit from another path, at another time, in another locale.
-
-    No blank in the path: the flags of dpkg-buildflags do not stand one.
-    """
-    elsewhere = copy_source(tmp_path / "a-rather-long-name-of-a-directory" / "source")
-    run("dpkg-buildpackage", "-us", "-uc", "-b", cwd=elsewhere,
-        env=os.environ | {"LC_ALL": "C", "TZ": "Pacific/Kiritimati", "HOME": "/nonexistent",
-                          "DEB_BUILD_OPTIONS": "parallel=1 nocheck"})
-    for package in deb.parent.glob("*.deb"):
-        assert (elsewhere.parent / package.name).read_bytes() == package.read_bytes(), package.name
-
-
-@needs_mounts
-def test_deb__piuparts_clean(deb, status_deb):
-    run(*NAMESPACES, "piuparts", f"--existing-chroot={seed(STABLE, 'autopkgtest')}", "--keep-sources-list",
-        f"--distribution={STABLE}", "--no-upgrade-test", "--no-eatmydata",
-        # Made anew, and not the same to the bit.
-        "--ignore-regex=/boot/initrd.img-.*",
-        # An older one does not know it as debconf's.
-        "--ignore-regex=/var/cache/debconf/tmp.ci/", deb, status_deb)
 
 
 @pytest.fixture

@@ -145,18 +145,13 @@ exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF
 def all_of_it(suite):
     """As much as a suite is tried with: the words of the commands, and whether it is a checkout of git."""
     every = [f"tests/demo {suite}",
-             "XDG_CACHE_HOME=/mnt tests/run -k 'test_guest or test_status__initramfs'"]
+             "XDG_CACHE_HOME=/mnt tests/run -k test_status__initramfs"]
     return pytest.param(suite, every, suite != STABLE, id=f"{suite}-all")
 
 
-def pytest_generate_tests(metafunc):
-    if "commands" in metafunc.fixturenames:
-        kept = pytest.param(STABLE, ["tests/demo --prepare"], False, id=STABLE)
-        whole = [all_of_it(suite) for suite in ("bookworm", "trixie", "sid")]
-        metafunc.parametrize("suite, commands, git", whole if metafunc.config.getoption("all") else [kept])
-
-
 @needs_mounts
+@pytest.mark.all_only
+@pytest.mark.parametrize("suite, commands, git", [all_of_it(suite) for suite in ("bookworm", "trixie", "sid")])
 def test_front_door__complete(suite, commands, git, source):
     """On a minimal system, with what the commands install there alone."""
     archive = fetched(suite, "minimal", MINIMAL)

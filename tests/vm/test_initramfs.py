@@ -9,7 +9,7 @@ import pytest
 from cases import Case, append
 from chroots import Chroot, needs_mounts
 from images import PATIENT, before_init, seed, unpacked
-from inert import SERIAL, assert_inert, base_disks, in_initramfs, leaks, root_disks
+from inert import assert_inert, base_disks, in_initramfs, leaks, root_disks
 from layouts import MIB, VG, sparse
 
 BIND = "/sys/bus/virtio/drivers/virtio_blk/bind"
