@@ -207,8 +207,9 @@ def made_once(path):
                 shutil.rmtree(partial)
             partial.unlink(missing_ok=True)
             yield partial
-            Path(f"{path}.size").write_text(run("du", "-sk", partial).split()[0])
+            size = run("du", "-sk", partial).split()[0]
             partial.rename(path)
+            Path(f"{path}.size").write_text(size)
         # When it was used last: a tree that was unpacked has a time of its own.
         os.utime(path)
         with locked(CACHE / "prune"):
@@ -224,9 +225,11 @@ MAKING = 2 << 20
 def prune():
     """Removes what is not used, until there is room: first what is quickly made again, and was not used for longest."""
     with locked(CACHE / "prune"):
-        # What has no size was not made as it is now.
-        made = [(size.with_suffix(""), int(size.read_text())) for kind in ("seeds", "guests", "disks", "builds", "trees")
-                for size in sorted((CACHE / kind).glob("*.size"), key=lambda size: size.with_suffix("").stat().st_mtime)]
+        # What has no size was not made as it is now; another process may be writing the size.
+        made = [(path, int(Path(f"{path}.size").read_text() or 0))
+                for kind in ("seeds", "guests", "disks", "builds", "trees")
+                for path in sorted((size.with_suffix("") for size in (CACHE / kind).glob("*.size")
+                                    if size.with_suffix("").exists()), key=lambda path: path.stat().st_mtime)]
         excess = sum(size for _, size in made) + MAKING - LIMIT
         for path, size in made:
             if excess <= 0:
