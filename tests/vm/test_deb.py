@@ -225,5 +225,5 @@ def test_initramfs__administrators_rule(flavour, kind, deb, tmp_path):
     command, ours = ADMINISTRATOR[kind]
     tree = seed("trixie", flavour.removesuffix("-hostonly"), (deb,))
     output = Chroot(tree, tmp_path).inside(f"{command}\n{LOOK[flavour]}")
-    assert ("baseimage_found" in output) == ours, output
+    assert ("baseimage_initramfs" in output) == ours, output
     assert ('ENV{OWN}="1"' in output) == (kind == "own"), output
