@@ -38,6 +38,10 @@ FLAVOURS = {
     "dracut-uki": "dracut cpio dosfstools systemd-boot-efi systemd-ukify",
     # What autopkgtest itself needs, and what debian/tests/guest depends on.
     "autopkgtest": "initramfs-tools adduser apt python3 iproute2 qemu-utils",
+    # What test_reports.py boots: a crash dump, a root that grows, a live system.
+    "reports": "initramfs-tools kdump-tools cloud-initramfs-growroot live-boot fdisk",
+    # Everything that the suite's backports have in a newer version.
+    "backports": "initramfs-tools",
 }
 # Made of another, less some of its packages: to fetch a Debian takes long.
 LESS = {
@@ -248,12 +252,21 @@ def tree(suite, flavour):
         # Of its large kernel's modules no more than what it takes to find root.
         files |= {"/etc/initramfs-tools/conf.d/small": "MODULES=list",
                   "/usr/share/initramfs-tools/modules.d/test": "virtio_pci\nvirtio_blk\nbtrfs"}
+    if flavour == "reports":
+        # Or kdump-tools looks for the drivers that the machine's own root takes.
+        files |= {"/etc/initramfs-tools/conf.d/small": "MODULES=list",
+                  "/usr/share/initramfs-tools/modules.d/test": "virtio_pci\nvirtio_blk\next4"}
     options += [f"--essential-hook=mkdir -p \"$1\"{os.path.dirname(path)} && echo '{text}' >\"$1\"{path}"
                 for path, text in files.items()]
     if flavour == "arm64":
         options += ["--mode=root", "--architectures=arm64"]
     if flavour == "others":
         options.append("--components=main,contrib")
+    if flavour == "backports":
+        options += [f"--setup-hook=sed -n 's/ {suite} / {suite}-backports /p' \"$1\"/etc/apt/sources.list"
+                    " >\"$1\"/etc/apt/sources.list.d/backports.list",
+                    "--setup-hook=printf 'Package: *\\nPin: release n=*-backports\\nPin-Priority: 500\\n'"
+                    " >\"$1\"/etc/apt/preferences.d/backports"]
     if suite == "bullseye":
         # Of an archived suite only the suite itself is still whole.
         options.append("--setup-hook=sed -i '/security\\|updates/d' \"$1\"/etc/apt/sources.list")
