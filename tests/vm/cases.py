@@ -9,8 +9,9 @@ from layouts import ROOTS, SWAP_UUID
 
 SUITES = ["bookworm", "bullseye", "trixie", "sid"]
 GENERATORS = ["initramfs-tools", "busybox", "dracut", "hostonly"]
-# Others have tests of their own, but for one case: test_attached.py, test_loaders.py.
-LAYOUTS = [layout for layout in ROOTS if layout not in ("lvm-disk", "beside-64", "discoverable")]
+# Others have tests of their own, but for one case: test_attached.py, test_loaders.py, test_reports.py.
+OTHERS = "lvm-disk", "beside-64", "discoverable", "dos", "dos-lvm", "live"
+LAYOUTS = [layout for layout in ROOTS if layout not in OTHERS]
 # When and where the base image comes: at boot before the guest's own disk, after
 # it, or one of each; while the initramfs waits for root; in the running guest.
 # The guest boots from what root= names.
