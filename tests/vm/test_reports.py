@@ -31,6 +31,11 @@ def killed(guest):
     return guest.run("journalctl -b -u systemd-udevd --no-pager | grep -iE 'kill|timed out' || :")
 
 
+def send(guest, path):
+    """Copies a file to where the guest's shell is."""
+    guest.run(f"base64 -d >{path.name} <<.\n{base64.encodebytes(path.read_bytes()).decode()}.\n")
+
+
 def exit_status(guest):
     """What baseimage-status exits with."""
     return int(guest.run("baseimage-status --quiet >/dev/null; echo $?"))
@@ -85,7 +90,7 @@ def test_try__without_installing(helper, make_disk, boot, plug_base, manual, deb
     disk = make_disk(package=False)
     commands = manual("dpkg-deb -x baseimage-udev_")
     with boot(disk) as guest:
-        guest.run(f"cd; base64 -d >{deb.name} <<.\n{base64.encodebytes(deb.read_bytes()).decode()}.\n")
+        send(guest, deb)
         guest.run("\n".join(line for line in commands.splitlines() if helper or "baseimage_id" not in line))
         plug_base(guest, disk)
         if helper:
@@ -192,8 +197,8 @@ def test_locked__for_long(suite, make_disk, boot, plug_base, manual):
         guest.run("(flock -x /dev/vdb sleep 240; touch /run/released) </dev/null >/dev/null 2>&1 & sleep 1;"
                   " udevadm control --start-exec-queue; until [ -e /run/released ]; do sleep 5; done")
         guest.settle()
-        print(leaks(guest), exit_status(guest))
-        assert (exit_status(guest) == 0) == (not any(leaks(guest).values()))
+        print(leaks(guest))
+        assert leaks(guest)["udev"] and exit_status(guest) in (1, 2)
         guest.run(manual("udevadm trigger --settle /dev/vdb"))
         assert_inert(guest)
         assert exit_status(guest) == 0
@@ -290,13 +295,19 @@ def saved(guest, node, path):
 def test_hibernation__resumes(when, make_disk, boot, tmp_path):
     """From the swap space of the own disk: the base image has one of the same UUID, with no system in it."""
     disk = make_disk(layout="dos")
-    base = [(disk.paths[0], SERIAL, True)]
+    base = [(disk.paths[0], SERIAL, True)] if when == "throughout" else []
     resume = f"resume=UUID={SWAP_UUID}"
-    with boot(disk, append=resume, more=base if when == "throughout" else ()) as guest:
+
+    def attach(guest):
+        # Before that, it would change the memory map, and the kernel would not resume.
+        guest.await_console("Run /init as init process")
+        guest.plug(disk.paths[0], SERIAL, settle=False)
+
+    with boot(disk, append=resume, more=base) as guest:
         boot_id = guest.run("cat /proc/sys/kernel/random/boot_id; echo kept >/dev/shm/kept; cat /dev/shm/kept")
         ends(guest, "echo shutdown >/sys/power/disk; echo disk >/sys/power/state")
         path = saved(guest, "disk0", tmp_path / "0.raw")
-    with boot(replace(disk, paths=(path,)), append=resume, more=base) as guest:
+    with boot(replace(disk, paths=(path,)), append=resume, more=base, meanwhile=None if base else attach) as guest:
         assert guest.run("cat /proc/sys/kernel/random/boot_id /dev/shm/kept") == boot_id
         # A kernel that came back learns of a disk that came meanwhile when it looks.
         guest.run("echo 1 >/sys/bus/pci/rescan; until ls /sys/block/vdb; do sleep 1; done")
@@ -305,21 +316,23 @@ def test_hibernation__resumes(when, make_disk, boot, tmp_path):
         assert seen(guest) == {}
 
 
-@pytest.mark.all_only       # two initramfs images made, and two kernels booted, under emulation
-def test_kdump__dumps_to_the_own_disk(make_disk, boot, tmp_path):
+@pytest.mark.all_only       # four initramfs images made, and two kernels booted, under emulation
+def test_kdump__dumps_to_the_own_disk(make_disk, boot, plug_base, deb, tmp_path):
     """kdump-tools was there before this package: the installation says how its initramfs gets the rule."""
-    disk = make_disk(flavour="reports", layout="ext4")
+    disk = make_disk(flavour="reports", layout="ext4", package=False)
     rule = "lsinitramfs /var/lib/kdump/initrd.img-* | grep -E '59-baseimage.rules|baseimage_id' || :"
-    with boot(disk, "around", "partuuid", "crashkernel=256M") as guest:
-        assert_inert(guest)
+    with boot(disk, root="partuuid", append="crashkernel=256M") as guest:
+        send(guest, deb)
+        said = guest.run(f"dpkg -i {deb.name}")
         assert guest.run(rule) == ""
-        said = guest.run("/var/lib/dpkg/info/baseimage-udev.postinst configure")
         command, = re.findall(r"^baseimage-udev: /var/lib/kdump/initrd\S+ is as before; to regenerate it: (.*)", said, re.M)
         guest.run(command)
         assert len(guest.run(rule).split()) == 2
-        guest.run("systemctl restart kdump-tools; kdump-config status | grep -x 'current state *: ready to kdump'")
+        guest.run("kdump-config unload; kdump-config load; kdump-config status | grep 'ready to kdump'")
+        plug_base(guest, disk)
+        assert_inert(guest)
         ends(guest, "echo c >/proc/sysrq-trigger")
-        path = saved(guest, "disk1", tmp_path / "0.raw")
-        console = guest.console.read_text(errors="replace")
-    assert "makedumpfile Completed" in console
-    print(run("debugfs", "-R", "ls -l /var/crash", f"{path}?offset=1048576"))
+        path = saved(guest, "disk0", tmp_path / "0.raw")
+    crash = run("debugfs", "-R", "ls -p /var/crash", f"{path}?offset=1048576")
+    day, = re.findall(r"/(\d{12})/", crash)
+    assert re.search(rf"/dump\.{day}/", run("debugfs", "-R", f"ls -p /var/crash/{day}", f"{path}?offset=1048576"))
