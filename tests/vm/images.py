@@ -233,6 +233,14 @@ def emulated(flavour):
     return words
 
 
+def backports(suite):
+    """The options of mmdebstrap for a suite with its backports, where they have a newer version."""
+    return [f"--setup-hook=sed -n 's/ {suite} / {suite}-backports /p' \"$1\"/etc/apt/sources.list"
+            " >\"$1\"/etc/apt/sources.list.d/backports.list",
+            "--setup-hook=printf 'Package: *\\nPin: release n=*-backports\\nPin-Priority: 500\\n'"
+            " >\"$1\"/etc/apt/preferences.d/backports"]
+
+
 def tree(suite, flavour):
     """The tar of a suite with the packages of a flavour, and those that it is to be LESS."""
     if flavour in LESS:
@@ -263,10 +271,7 @@ def tree(suite, flavour):
     if flavour == "others":
         options.append("--components=main,contrib")
     if flavour == "backports":
-        options += [f"--setup-hook=sed -n 's/ {suite} / {suite}-backports /p' \"$1\"/etc/apt/sources.list"
-                    " >\"$1\"/etc/apt/sources.list.d/backports.list",
-                    "--setup-hook=printf 'Package: *\\nPin: release n=*-backports\\nPin-Priority: 500\\n'"
-                    " >\"$1\"/etc/apt/preferences.d/backports"]
+        options += backports(suite)
     if suite == "bullseye":
         # Of an archived suite only the suite itself is still whole.
         options.append("--setup-hook=sed -i '/security\\|updates/d' \"$1\"/etc/apt/sources.list")

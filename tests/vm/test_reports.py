@@ -5,11 +5,14 @@ import base64
 import gzip
 import json
 import re
+import shlex
 from dataclasses import replace
 
 import pytest
 
-from images import run
+from chroots import Chroot, chroot_tree, needs_root
+from conftest import LOGS
+from images import backports, run
 from inert import SERIAL, assert_inert, base_disks, leaks, root_disks, seen, unplug_base
 from layouts import SWAP_UUID
 
@@ -251,6 +254,24 @@ def test_release__between_releases(suite, flavour, command, version, make_disk, 
         plug_base(guest, disk)
         assert_inert(guest)
         assert seen(guest) == {}
+
+
+@needs_root
+@pytest.mark.all_only       # a QEMU to fetch
+def test_qemu__of_backports(make_disk, boot, plug_base, tmp_path):
+    tree = chroot_tree("trixie-backports-qemu", "QEMU (trixie-backports)", "trixie", "--include=qemu-system-x86",
+                       *backports("trixie"))
+    disk = make_disk()
+    guest = boot(disk, "around")
+    script = "".join(f"mkdir -p $root{path}; mount --bind {path} $root{path}\n"
+                     for path in (guest.directory, LOGS, disk.paths[0].parent))
+    guest.command = Chroot(tree, tmp_path).words(f"{script}exec chroot $root {shlex.join(guest.command)}")
+    with guest:
+        assert "bpo" in guest.monitor("query-version")["package"]
+        assert_inert(guest, read=True)
+        unplug_base(guest)
+        plug_base(guest, disk)
+        assert_inert(guest)
 
 
 def test_growroot__larger_own_disk(make_disk, boot, tmp_path):
