@@ -242,13 +242,13 @@ def test_initramfs__two_at_once(last, make_disk, boot, tmp_path):
 
 @pytest.mark.all_only       # three Debians to fetch
 @pytest.mark.parametrize("suite, flavour, command, version", [
-    ("bookworm", "backports", "udevadm --version", r"^25[4-9]"), ("trixie", "backports", "uname -r", "bpo"),
-    ("testing", "plain", "udevadm --version", r"^2[6-9]\d")])
+    ("bookworm", "backports", "udevadm --version", r"25[4-9]"), ("trixie", "backports", "uname -r", r"[7-9]\."),
+    ("testing", "plain", "udevadm --version", r"2[6-9]\d")], ids=["bookworm-backports", "trixie-backports", "testing"])
 def test_release__between_releases(suite, flavour, command, version, make_disk, boot, plug_base):
     """Backports of udev, of the kernel; and what the next release has now."""
     disk = make_disk(suite, flavour)
     with boot(disk, "around") as guest:
-        assert re.search(version, guest.run(command))
+        assert re.match(version, guest.run(command))
         assert_inert(guest, read=True)
         unplug_base(guest)
         plug_base(guest, disk)
@@ -337,23 +337,22 @@ def test_hibernation__resumes(when, make_disk, boot, tmp_path):
         assert seen(guest) == {}
 
 
-@pytest.mark.all_only       # four initramfs images made, and two kernels booted, under emulation
-def test_kdump__dumps_to_the_own_disk(make_disk, boot, plug_base, deb, tmp_path):
+@pytest.mark.all_only       # an initramfs made and two kernels booted, under emulation
+def test_kdump__dumps_to_the_own_disk(make_disk, boot, tmp_path):
     """kdump-tools was there before this package: the installation says how its initramfs gets the rule."""
-    disk = make_disk(flavour="reports", layout="ext4", package=False)
+    disk = make_disk(flavour="reports", layout="ext4")
     rule = "lsinitramfs /var/lib/kdump/initrd.img-* | grep -E '59-baseimage.rules|baseimage_id' || :"
-    with boot(disk, root="partuuid", append="crashkernel=256M") as guest:
-        send(guest, deb)
-        said = guest.run(f"dpkg -i {deb.name}")
+    with boot(disk, "around", "partuuid", "crashkernel=256M") as guest:
         assert guest.run(rule) == ""
+        # The other initramfs is as it should be.
+        said = guest.run("cd; ln -s /bin/true update-initramfs;"
+                         " PATH=$PWD:$PATH /var/lib/dpkg/info/baseimage-udev.postinst configure")
         command, = re.findall(r"^baseimage-udev: /var/lib/kdump/initrd\S+ is as before; to regenerate it: (.*)", said, re.M)
         guest.run(command)
         assert len(guest.run(rule).split()) == 2
         guest.run("kdump-config unload; kdump-config load; kdump-config status | grep 'ready to kdump'")
-        plug_base(guest, disk)
         assert_inert(guest)
         ends(guest, "echo c >/proc/sysrq-trigger")
-        path = saved(guest, "disk0", tmp_path / "0.raw")
-    crash = run("debugfs", "-R", "ls -p /var/crash", f"{path}?offset=1048576")
-    day, = re.findall(r"/(\d{12})/", crash)
-    assert re.search(rf"/dump\.{day}/", run("debugfs", "-R", f"ls -p /var/crash/{day}", f"{path}?offset=1048576"))
+        path = saved(guest, "disk1", tmp_path / "0.raw")
+    day, = re.findall(r"/(\d{12})/", run("debugfs", "-R", "ls -p /var/crash", f"{path}?offset=1048576"))
+    assert f"/dump.{day}/" in run("debugfs", "-R", f"ls -p /var/crash/{day}", f"{path}?offset=1048576")
