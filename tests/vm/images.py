@@ -420,7 +420,8 @@ def configure(directory, flavour):
     if flavour == "reports":
         # Or kdump-tools makes its initramfs again in the guest.
         initrd, = directory.glob("var/lib/kdump/initrd.img-*")
-        shutil.copy(directory / "etc/kdump/sysctl.conf", initrd.with_name(initrd.name.replace("initrd.img", "latest_sysctls")))
+        made_with = initrd.with_name(initrd.name.replace("initrd.img", "latest_sysctls"))
+        shutil.copy(directory / "etc/kdump/sysctl.conf", made_with)
     units = directory / "etc/systemd/system"
     idle = [units / unit for unit in IDLE_UNITS]
     idle += [directory / f"etc/systemd/system-generators/systemd-{name}-generator" for name in IDLE_GENERATORS]

@@ -116,7 +116,7 @@ def test_mounted__by_hand(make_disk, boot, plug_base):
         # Before the partition's own event, which would delete it.
         guest.run("udevadm control --stop-exec-queue; partx --add /dev/baseimage;"
                   " mount -o ro /dev/vdb1 /mnt/partition; udevadm control --start-exec-queue; udevadm settle")
-        guest.run("for device in /dev/vdb /dev/vdb1; do udevadm trigger --settle --action=change $device; done; sleep 1")
+        guest.run("for name in vdb vdb1; do udevadm trigger --settle --action=change /dev/$name; done; sleep 1")
         guest.run("cmp /mnt/loop/etc/passwd /mnt/partition/etc/passwd")
         assert guest.run("findmnt -no SOURCE /mnt/partition; ls -d /dev/vdb?*") == "/dev/vdb1\n/dev/vdb1\n"
         guest.run("umount /mnt/*; udevadm trigger --settle --action=change /dev/vdb")
@@ -347,7 +347,7 @@ def test_kdump__dumps_to_the_own_disk(make_disk, boot, tmp_path):
         # The other initramfs is as it should be.
         said = guest.run("cd; ln -s /bin/true update-initramfs;"
                          " PATH=$PWD:$PATH /var/lib/dpkg/info/baseimage-udev.postinst configure")
-        command, = re.findall(r"^baseimage-udev: /var/lib/kdump/initrd\S+ is as before; to regenerate it: (.*)", said, re.M)
+        command, = re.findall(r"^baseimage-udev: /var/lib/kdump/\S+ is as before; to regenerate it: (.*)", said, re.M)
         guest.run(command)
         assert len(guest.run(rule).split()) == 2
         guest.run("kdump-config unload; kdump-config load; kdump-config status | grep 'ready to kdump'")
