@@ -43,6 +43,10 @@ FLAVOURS = {
     "dracut-uki": "dracut cpio dosfstools systemd-boot-efi systemd-ukify",
     # What autopkgtest itself needs, and what debian/tests/guest depends on.
     "autopkgtest": "initramfs-tools adduser apt python3 iproute2 qemu-utils",
+    # What test_reports.py boots: a crash dump, a root that grows, a live system.
+    "reports": "initramfs-tools kdump-tools cloud-initramfs-growroot live-boot squashfs-tools fdisk",
+    # Everything that the suite's backports have in a newer version.
+    "backports": "initramfs-tools",
 }
 # Made of another, less some of its packages: to fetch a Debian takes long.
 LESS = {
@@ -272,6 +276,16 @@ def emulated(flavour):
     return words
 
 
+def backports(suite):
+    """The options of mmdebstrap for a suite with its backports, where they have a newer version."""
+    # That kernel has a double fault in QEMU 7.2 without KVM, before it starts anything.
+    kernel = "Package: linux-*\\nPin: release n=*-backports\\nPin-Priority: 1\\n\\n" if suite == "bookworm" else ""
+    return [f"--setup-hook=sed -n 's/ {suite} / {suite}-backports /p' \"$1\"/etc/apt/sources.list"
+            " >\"$1\"/etc/apt/sources.list.d/backports.list",
+            f"--setup-hook=printf '{kernel}Package: *\\nPin: release n=*-backports\\nPin-Priority: 500\\n'"
+            " >\"$1\"/etc/apt/preferences.d/backports"]
+
+
 def tree(suite, flavour):
     """The tar of a suite with the packages of a flavour, and those that it is to be LESS."""
     if flavour in LESS:
@@ -291,12 +305,18 @@ def tree(suite, flavour):
         # Of its large kernel's modules no more than what it takes to find root.
         files |= {"/etc/initramfs-tools/conf.d/small": "MODULES=list",
                   "/usr/share/initramfs-tools/modules.d/test": "virtio_pci\nvirtio_blk\nbtrfs"}
+    if flavour == "reports":
+        # Or kdump-tools looks for the drivers that the machine's own root takes.
+        files |= {"/etc/initramfs-tools/conf.d/small": "MODULES=list",
+                  "/usr/share/initramfs-tools/modules.d/test": "virtio_pci\nvirtio_blk\next4"}
     options += [f"--essential-hook=mkdir -p \"$1\"{os.path.dirname(path)} && echo '{text}' >\"$1\"{path}"
                 for path, text in files.items()]
     if flavour == "arm64":
         options += ["--mode=root", "--architectures=arm64"]
     if flavour == "others":
         options.append("--components=main,contrib")
+    if flavour == "backports":
+        options += backports(suite)
     if suite == "bullseye":
         # Of an archived suite only the suite itself is still whole.
         options.append("--setup-hook=sed -i '/security\\|updates/d' \"$1\"/etc/apt/sources.list")
@@ -492,6 +512,11 @@ def configure(directory, flavour):
     write_script(directory / BEFORE_INIT[1:], BEFORE_INIT_SCRIPT)
     if flavour == "others":
         (directory / "etc/cloud/cloud-init.disabled").touch()
+    if flavour == "reports":
+        # Or kdump-tools makes its initramfs again in the guest.
+        initrd, = directory.glob("var/lib/kdump/initrd.img-*")
+        made_with = initrd.with_name(initrd.name.replace("initrd.img", "latest_sysctls"))
+        shutil.copy(directory / "etc/kdump/sysctl.conf", made_with)
     units = directory / "etc/systemd/system"
     idle = [units / unit for unit in IDLE_UNITS]
     idle += [directory / f"etc/systemd/system-generators/systemd-{name}-generator" for name in IDLE_GENERATORS]

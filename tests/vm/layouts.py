@@ -9,6 +9,7 @@ over two disks is filled by a kernel: that of a guest.
 import itertools
 import os
 import re
+import shutil
 import struct
 import subprocess
 import tempfile
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from guest import Guest
-from images import (CACHE, CRYPT_KEY, CRYPT_NAME, CRYPT_UUID, STABLE, Disk, digest, has_package, locked,
+from images import (CACHE, CRYPT_KEY, CRYPT_NAME, CRYPT_UUID, STABLE, Disk, chroot, digest, has_package, locked,
                     made_once, making, run, seed, seed_path)
 
 SECTOR = 512
@@ -32,7 +33,9 @@ TABLE_UUID = "c4a90d6e-72b1-4f0d-a3c6-5e8f1b2d9a04"
 SWAP_UUID = "9e0c7a5d-1f43-4b60-8c39-2d5b7e6f8a03"
 # Of a small file system beside root, for a test to take away.
 SPARE_UUID = "4d8e2b71-6c05-4f3a-9d17-8a5b0c3e6f05"
+BOOT_UUID = "0a6d3c58-9b27-4e41-b8d2-7c1f5e903b07"
 VG = "guestvg"
+DOS_ID = "0x5b1e7c02"
 
 FSTAB = {"btrfs": "defaults 0 0", "ext4": "errors=remount-ro 0 1", "xfs": "defaults 0 0"}
 # What the oldest guest (its kernel, its fsck) does not know, and a newer mkfs has
@@ -213,11 +216,16 @@ def spare_part(work):
     return Part(spare, 8 * MIB, "spare", SPARE_UUID)
 
 
+def make_swap(work, size):
+    """A file with swap space."""
+    swap = sparse(Path(work) / "swap", size)
+    run("mkswap", "-q", "-U", SWAP_UUID, swap)
+    return swap
+
+
 def swap_part(work, kind=None):
     """A partition of swap space, of a type or of none."""
-    swap = sparse(Path(work) / "swap", 8 * MIB)
-    run("mkswap", "-q", "-U", SWAP_UUID, swap)
-    return Part(swap, 8 * MIB, "swap", type=kind)
+    return Part(make_swap(work, 8 * MIB), 8 * MIB, "swap", type=kind)
 
 
 def lvm_uuid(name):
@@ -417,6 +425,54 @@ def discoverable(seed_directory, target):
                     Part(root, os.path.getsize(root), "root", PART_UUID, "root"), swap_part(work, "swap"))
 
 
+def dos_partitioned(path, primary, logical):
+    """A DOS disk with two files in it: a primary partition, and the one logical partition in the second."""
+    first, second = (-(-os.path.getsize(payload) // MIB) * MIB for payload in (primary, logical))
+    sparse(path, first + second + 4 * MIB)
+    sectors = [(MIB, first, "83"), (MIB + first, second + 2 * MIB, "5"), (2 * MIB + first, second, "83")]
+    script = [f"label: dos\nlabel-id: {DOS_ID}"]
+    script += [f"start={start // SECTOR}, size={size // SECTOR}, type={kind}" for start, size, kind in sectors]
+    run("sh", "-c", f"printf '{chr(10).join(script)}\n' | sfdisk --quiet '{path}'")
+    copy_into(primary, path, MIB)
+    copy_into(logical, path, 2 * MIB + first)
+
+
+def on_dos(seed_directory, target):
+    """As the installer does it: root, and swap space large enough to hibernate to."""
+    with tempfile.TemporaryDirectory(dir=target) as work:
+        root = make_fs(seed_directory, work, "ext4", f"UUID={SWAP_UUID} none swap sw 0 0")
+        dos_partitioned(target / "0.raw", root, make_swap(work, 512 * MIB))
+
+
+def on_dos_lvm(seed_directory, target):
+    """As the installer does it with LVM: /boot, and a volume group with root and swap space."""
+    with tempfile.TemporaryDirectory(dir=target) as work:
+        root = make_fs(seed_directory, work, "ext4", f"UUID={BOOT_UUID} /boot ext4 defaults 0 2",
+                       f"/dev/mapper/{VG}-swap_1 none swap sw 0 0")
+        boot = sparse(Path(work) / "boot", 8 * MIB)
+        run("mkfs.ext4", "-q", "-U", BOOT_UUID, boot)
+        pv = lvm_pv(Path(work) / "pv", VG, ("root", root), ("swap_1", make_swap(work, 8 * MIB)))
+        dos_partitioned(target / "0.raw", boot, pv)
+
+
+def on_live_medium(seed_directory, target):
+    """A live system: the seed in a squashfs on a partition, and another for what it changes."""
+    chroot(seed_directory, "mksquashfs", "/", "/tmp/squashfs", "-wildcards", "-e", "proc/*", "tmp/*",
+           "-comp", "zstd", "-Xcompression-level", "1", "-quiet", "-no-progress")
+    with tempfile.TemporaryDirectory(dir=target) as work:
+        live = Path(work) / "medium/live"
+        live.mkdir(parents=True)
+        shutil.move(seed_directory / "tmp/squashfs", live / "filesystem.squashfs")
+        medium = sparse(Path(work) / "fs", FS_SIZE)
+        mkfs("ext4", "-d", live.parent, medium)
+        union = Path(work) / "persistence/persistence.conf"
+        union.parent.mkdir()
+        union.write_text("/ union\n")
+        changes = sparse(Path(work) / "changes", 64 * MIB)
+        run("mkfs.ext4", "-q", "-L", "persistence", "-d", union.parent, changes)
+        partitioned(target / "0.raw", root_part(medium), Part(changes, 64 * MIB, "persistence"))
+
+
 BY_FS = {"uuid": f"UUID={FS_UUID}", "label": f"LABEL={FS_LABEL}"}
 BY_PART = {"partuuid": f"PARTUUID={PART_UUID}", "partlabel": f"PARTLABEL={PART_LABEL}"}
 
@@ -434,6 +490,9 @@ ROOTS = {
     "beside": (beside_root(), {"uuid": BY_FS["uuid"]}),
     "beside-64": (beside_root(64), {"uuid": BY_FS["uuid"]}),
     "discoverable": (discoverable, {"uuid": BY_FS["uuid"]}),
+    "dos": (on_dos, {"uuid": BY_FS["uuid"], "partuuid": f"PARTUUID={DOS_ID[2:]}-01"}),
+    "dos-lvm": (on_dos_lvm, {"mapper": f"/dev/mapper/{VG}-root"}),
+    "live": (on_live_medium, {"live": "/dev/nothing boot=live"}),
 }
 # Those without a partition.
 BARE = {"btrfs-disk", "btrfs-two-disks", "lvm-disk"}

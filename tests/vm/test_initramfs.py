@@ -8,7 +8,7 @@ import pytest
 
 from cases import Case, append
 from chroots import Chroot, needs_mounts
-from images import PATIENT, before_init, seed, unpacked
+from images import PATIENT, before_init, seed
 from inert import assert_inert, base_disks, in_initramfs, leaks, root_disks
 from layouts import MIB, VG, sparse
 
@@ -110,9 +110,7 @@ def test_dracut__without_systemd(make_disk, boot, deb, status_deb, tmp_path):
     files = (chroot.build / "files").read_text()
     assert "usr/lib/initrd-release" in files and "etc/initrd-release" not in files.replace("usr/lib", "")
     assert "lib/baseimage-udev/initramfs" not in files
-    initrd = tmp_path / "initrd"
-    initrd.write_bytes(unpacked(chroot.build / "initrd"))
-    disk = dataclasses.replace(disk, initrd=initrd)
+    disk = dataclasses.replace(disk, initrd=chroot.build / "initrd")
     case = Case("trixie", "dracut", "lvm", "before", "mapper")
     with boot(disk, "before", append=append(case)) as guest:
         assert_inert(guest)
