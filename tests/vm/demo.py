@@ -83,7 +83,7 @@ class Side(threading.Thread):
         self.row("in /dev", False, guest.run("cd /dev; ls -d baseimage* 2>/dev/null || echo no baseimage")
                  .strip().replace("\n", ", "))
         met = seen(guest)
-        self.row("found by those who look\nfor themselves", met, ", ".join(met) or "nobody")
+        self.row("found by scanners", met, ", ".join(met) or "none")
         state = ("inert", "leaking", "could not tell", "no base image")[status(guest)[0]]
         self.row("baseimage-status says", state != "inert", state)
 
