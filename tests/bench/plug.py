@@ -15,8 +15,7 @@ from layouts import disk
 PARTITIONS = [1, 16, 128]
 ROUNDS = 8
 
-# The driver is given the disk anew: what comes before (the PCI slot) no rule
-# sees, and the clock is the guest's.
+# The disk is unbound and bound: no rule sees the PCI slot, and the clock is the guest's.
 SCRIPT = """
 driver=/sys/bus/virtio/drivers/virtio_blk
 settled() { echo $virtio >$driver/bind; udevadm settle; }

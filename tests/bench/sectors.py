@@ -51,7 +51,7 @@ def readers(guest, found, scan):
         units[int(fields.get("ExecMainPID") or 0)] = fields.get("Id")
     sums = Counter()
     for (comm, pid), rows in found.items():
-        # In the name of whoever brought the disk to its driver.
+        # The kernel scans in the name of the process that bound the disk.
         for at in range(len(rows) - len(scan), -1, -1):
             if rows[at:at + len(scan)] == scan:
                 del rows[at:at + len(scan)]

@@ -138,7 +138,7 @@ class Machine:
         os.utime(node, (0, os.makedev(254, number)))
 
     def prepare(self):
-        """Makes the machine anew, as its attributes say."""
+        """Makes the machine again, as its attributes say."""
         for name in "conf", "dev", "etc", "run", "sys", "usr/lib/baseimage-udev":
             shutil.rmtree(self.root / name, ignore_errors=True)
         for name in "usr/lib/initrd-release", f"{UDEV}/{HELPER}", f"{UDEV}/{RULE}":

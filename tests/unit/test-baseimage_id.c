@@ -120,7 +120,7 @@ static const struct {
           1,
           "",
           "baseimage_id: /nonexistent: cannot open (errno 2)\n" },
-        /* It is no disk. */
+        /* /dev/null is not a disk. */
         { NULL,
           { "baseimage_id", "delete", "/dev/null" },
           1,

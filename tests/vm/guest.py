@@ -30,8 +30,7 @@ AWAITS_ROOT = "Waiting for root file system|Running /scripts/local-block|dracut-
 # systemd waits for a person; our shell may yet come up beside it.
 MAINTENANCE = re.compile(r"^.*(?:You are in (?:emergency|rescue) mode|for maintenance|root account is locked).*$", re.M)
 MAINTENANCE_SECONDS = 60
-# Of no part in what is tested, and slow under emulation: drivers that -cpu max and
-# the chipset ask for.
+# Drivers that -cpu max and the chipset load.  The tests do not need them, and they are slow under emulation.
 IDLE_DRIVERS = ("kvm_amd kvm aesni_intel ghash_clmulni_intel sha512_ssse3 sha256_ssse3 sha1_ssse3 crct10dif_pclmul"
                 " crc32_pclmul cryptd crypto_simd powernow_k8 acpi_cpufreq evdev button serio_raw qemu_fw_cfg ata_piix"
                 " ata_generic psmouse pcspkr floppy i2c_piix4").split()

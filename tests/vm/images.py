@@ -35,7 +35,7 @@ COMMON = (
 FLAVOURS = {
     "crypt": "initramfs-tools cryptsetup-initramfs",
     "dracut-crypt": "dracut cryptsetup systemd-cryptsetup",
-    # Others with rules of their own, and those who look for themselves.
+    # Packages with rules of their own, and scanners.
     "others": "initramfs-tools udisks2 multipath-tools zfsutils-linux os-prober grub-common parted cloud-init",
     "arm64": "initramfs-tools",
     # Boot loaders, of guests that boot by themselves.
@@ -102,7 +102,7 @@ Environment=TERM=dumb ENV=/etc/test-shell.sh
 AUTOPKGTEST_ENV = "type() { printf '\\n# '; command type \"$@\"; }\n"
 
 
-# Of no part in what is tested, and slow under emulation: half of what systemd starts.
+# The tests do not need these units, and they are slow under emulation.
 IDLE_UNITS = ("systemd-binfmt.service proc-sys-fs-binfmt_misc.automount systemd-update-utmp.service"
               " systemd-update-utmp-runlevel.service systemd-timesyncd.service e2scrub_reap.service"
               " modprobe@drm.service modprobe@efi_pstore.service dev-mqueue.mount sys-kernel-debug.mount"
@@ -360,7 +360,7 @@ def seed(suite, flavour, debs=()):
                 if debs:
                     chroot(partial, "dpkg", "--install", *(f"/tmp/{deb.name}" for deb in debs), follow=follow,
                            within=emulated(flavour))
-                if not has_package(debs):   # its installation makes the initramfs anew
+                if not has_package(debs):   # its installation regenerates the initramfs
                     remake_initramfs(partial, flavour)
     return path
 

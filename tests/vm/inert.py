@@ -14,8 +14,7 @@ OWN_LINKS = re.compile(rf"/dev/(baseimage|disk/by-id/virtio-{SERIAL})(-part\d+)?
 # Those that every block device has, by its number.
 NUMBERS = re.compile(r"/dev/block/\d+:\d+")
 
-# Those who look for themselves, by what they are called: a program that a guest
-# may have, and a command that is to exit 0 and name no base image.
+# The scanners, by name: a program that a guest may have, and a command that must exit 0 and name no base image.
 SCANNERS = {
     "pvs": ("lvm", "pvs --noheadings -o pv_name,pv_uuid,vg_name"),
     "vgs": ("lvm", "vgs --noheadings"),
@@ -26,14 +25,14 @@ SCANNERS = {
     "blkid": ("blkid", "blkid -c /dev/null -o export -s UUID -s LABEL -s TYPE -s PARTUUID -s PARTLABEL"),
     "lsblk": ("lsblk", "lsblk -nro KNAME,FSTYPE,UUID,LABEL,PARTUUID | awk 'NF > 1'"),
     "mdadm --examine": ("mdadm", "mdadm --examine --scan --verbose"),
-    # Exits as it likes where there is nothing to assemble; leaks_kernel() sees what it did.
+    # The exit status differs if there is nothing to assemble; leaks_kernel() sees what it did.
     "mdadm --assemble": ("mdadm", "mdadm --assemble --scan || :"),
     "btrfs filesystem show": ("btrfs", "btrfs filesystem show"),
     "btrfs device scan": ("btrfs", "btrfs device scan && ! dmesg | grep -i 'btrfs.*duplicate'"),
-    # As a user would who looks at what there is; parted opens each disk to write.
+    # parted opens each disk to write.
     "sfdisk": ("sfdisk", "sfdisk -l >/dev/null"),
     "parted": ("parted", "parted -ls >/dev/null && parted -ls >/dev/null; udevadm settle --timeout=600"),
-    # Whom grub-mkconfig asks what else is on the disks, and who mounts it.
+    # grub-mkconfig runs it; it mounts what it finds.
     "os-prober": ("os-prober", "os-prober"),
     # It logs the labels of all file systems that it found.
     "ds-identify": ("/usr/lib/cloud-init/ds-identify",

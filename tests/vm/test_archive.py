@@ -64,12 +64,12 @@ def blhc(chroot, suite):
 
 
 def piuparts(chroot, suite):
-    """In a tree of the release that has an initramfs to be made anew."""
+    """In a tree of the release that has an initramfs to regenerate."""
     chroot.run(f"mkdir $root/seed $root/build/piuparts; mount --bind {seed(suite, 'autopkgtest')} $root/seed\n"
                "cp /etc/resolv.conf $root/etc; mount --rbind /dev $root/dev\n"
                "chroot $root sh -c 'piuparts --existing-chroot=/seed --tmpdir=/build/piuparts --keep-sources-list"
                f" --distribution={suite} --no-upgrade-test --no-eatmydata"
-               # Made anew, and not the same to the bit.
+               # Regenerated, and not identical.
                " --ignore-regex=/boot/initrd.img-.* /build/root/*.deb'")
 
 

@@ -44,7 +44,7 @@ def test_base_image__read_again(suite, make_disk, boot, plug_base):
                 guest.run(command)
                 guest.settle()
                 assert leaks_but_zfs(guest) == {}, what
-        # It grows, and its table is made anew: what udev had of it before is no more.
+        # The disk grows and gets another partition table.
         guest.monitor("block_resize", **{"node-name": node, "size": 2 << 30})
         guest.run("echo 'start=2048,size=8192' | sfdisk --label dos --no-tell-kernel /dev/baseimage;"
                   " blockdev --rereadpt /dev/baseimage")

@@ -9,10 +9,10 @@ from guest import BootFailed
 from inert import (assert_inert, base_disks, devices, harm, in_initramfs, leaks, seen, status, times_bound,
                    unplug_base)
 
-# Where the file system is on the bare disk and not in a partition, there is
-# nothing to take away from those who look for themselves.
+# If the file system is on the disk itself, there is no partition to delete, and
+# these scanners find it.
 REMAINS = {"blkid", "lsblk"}
-# btrfs-progs 5.10 of Debian 11 asks nobody.
+# btrfs-progs 5.10 of Debian 11 does not ask udev.
 REMAINS_BULLSEYE = REMAINS | {"btrfs device scan", "btrfs filesystem show"}
 
 

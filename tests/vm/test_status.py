@@ -211,7 +211,7 @@ def test_status__initramfs(make_disk, boot, plug_base, fault):
     disk = make_disk()
     with boot(disk) as guest:
         look = "baseimage-status --initramfs; echo $?"
-        # Whoever builds an image asks without a base image.
+        # The builder of an image has no base image attached.
         assert guest.run(look) == "No base image attached.\n3\n"
         plug_base(guest, disk)
         assert guest.run(look).endswith("\n0\n")
