@@ -44,7 +44,7 @@ FLAVOURS = {
     # What autopkgtest itself needs, and what debian/tests/guest depends on.
     "autopkgtest": "initramfs-tools adduser apt python3 iproute2 qemu-utils",
     # What test_reports.py boots: a crash dump, a root that grows, a live system.
-    "reports": "initramfs-tools kdump-tools cloud-initramfs-growroot live-boot squashfs-tools fdisk",
+    "reports": "initramfs-tools kdump-tools makedumpfile cloud-initramfs-growroot live-boot squashfs-tools fdisk",
     # Everything that the suite's backports have in a newer version.
     "backports": "initramfs-tools",
 }

@@ -363,4 +363,6 @@ def test_kdump__dumps_to_the_own_disk(make_disk, boot, tmp_path):
         ends(guest, "echo c >/proc/sysrq-trigger")
         path = saved(guest, "disk1", tmp_path / "0.raw")
     day, = re.findall(r"/(\d{12})/", run("debugfs", "-R", "ls -p /var/crash", f"{path}?offset=1048576"))
-    assert f"/dump.{day}/" in run("debugfs", "-R", f"ls -p /var/crash/{day}", f"{path}?offset=1048576")
+    files = run("debugfs", "-R", f"ls -p /var/crash/{day}", f"{path}?offset=1048576")
+    size, = re.findall(rf"/dump\.{day}/(\d+)/", files)
+    assert int(size) > 1 << 20, files
