@@ -103,15 +103,23 @@ AUTOPKGTEST_ENV = "type() { printf '\\n# '; command type \"$@\"; }\n"
 
 
 # The tests do not need these units, and they are slow under emulation.
-IDLE_UNITS = ("systemd-binfmt.service proc-sys-fs-binfmt_misc.automount systemd-update-utmp.service"
-              " systemd-update-utmp-runlevel.service systemd-timesyncd.service e2scrub_reap.service"
-              " modprobe@drm.service modprobe@efi_pstore.service dev-mqueue.mount sys-kernel-debug.mount"
-              " sys-kernel-tracing.mount ldconfig.service systemd-hwdb-update.service systemd-sysusers.service"
-              " systemd-journal-catalog-update.service systemd-update-done.service xfs_healer_start.service").split()
+IDLE_UNITS = ("systemd-binfmt.service systemd-update-utmp.service"
+              " systemd-update-utmp-runlevel.service e2scrub_reap.service modprobe@drm.service modprobe@efi_pstore.service"
+              " modprobe@fuse.service modprobe@configfs.service modprobe@loop.service dev-hugepages.mount"
+              " dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount run-lock.mount tmp.mount"
+              " proc-sys-fs-binfmt_misc.automount systemd-timesyncd.service systemd-random-seed.service"
+              " systemd-udev-load-credentials.service systemd-journal-flush.service systemd-sysctl.service"
+              " systemd-sysusers.service ldconfig.service systemd-hwdb-update.service"
+              " systemd-journal-catalog-update.service systemd-update-done.service systemd-modules-load.service"
+              " blk-availability.service xfs_healer_start.service").split()
 IDLE_GENERATORS = ("debug integritysetup rc-local run ssh system-update sysv tpm2 veritysetup"
                    " factory-reset bless-boot").split()
 # So are these, but to autopkgtest: it waits for the prompt of a login.
 LOGIN_UNITS = "getty.target systemd-logind.service systemd-user-sessions.service".split()
+# So are these where no other packages are.  The tests run baseimage-status themselves.
+STATUS_RULE = "usr/local/lib/udev/rules.d/90-baseimage-status.rules"    # /etc goes into the initramfs
+ALONE_UNITS = ("kmod-static-nodes.service systemd-tmpfiles-setup.service systemd-tmpfiles-setup-dev.service"
+               " systemd-tmpfiles-setup-dev-early.service multi-user.target.wants/dbus.service").split()
 
 
 class Unavailable(Exception):
@@ -526,6 +534,8 @@ def configure(directory, flavour):
     else:
         (units / "test-shell.service").write_text(SHELL_UNIT)
         idle += [units / unit for unit in LOGIN_UNITS]
+    if flavour not in ("autopkgtest", "others", "reports"):
+        idle += [units / unit for unit in ALONE_UNITS] + [directory / STATUS_RULE]
     links = {units / "sysinit.target.wants/test-shell.service": "/etc/systemd/system/test-shell.service"}
     for path, target in (links | dict.fromkeys(idle, "/dev/null")).items():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -190,5 +190,5 @@ def test_manual__reads_a_file(make_disk, boot, plug_base):
                   + copy.replace("START", "$start").replace("COUNT", "$size") + "\n" + restore)
         assert guest.run("cat DIR/etc/hostname") == "guest\n"
         assert guest.run(SEEN) == before
-        guest.run("mount -o ro,loop,offset=$((2048 * 512)) /dev/baseimage /mnt; udevadm settle")
+        guest.run("modprobe loop; mount -o ro,loop,offset=$((2048 * 512)) /dev/baseimage /mnt; udevadm settle")
         assert guest.run(SEEN) != before

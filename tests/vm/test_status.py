@@ -5,6 +5,7 @@ import re
 import time
 from pathlib import Path
 
+from images import STATUS_RULE
 from inert import SERIAL, status
 from layouts import MIB, sparse
 
@@ -128,6 +129,7 @@ def test_status__each_leak(make_disk, boot, plug_base, fault, tmp_path):
     disk = make_disk(layout="ext4")
     with boot(disk) as guest:
         with fault("nobody asks what became of a base image"):
+            guest.run(f"rm /{STATUS_RULE}; udevadm control --reload")
             plug_base(guest, disk)
             reports = "journalctl -b -t baseimage-status -o cat"
             guest.wait_until(lambda: guest.run(reports))
@@ -162,7 +164,7 @@ def test_status__serial_of_administrator(make_disk, boot, tmp_path):
     """A disk of another serial, which a rule of the administrator makes a base image."""
     disk = make_disk(layout="ext4")
     with boot(disk) as guest:
-        guest.run(f"rm -f /usr/local/lib/udev/rules.d/90-baseimage-status.rules; mkdir -p {RULES_D};"
+        guest.run(f"rm /{STATUS_RULE}; mkdir -p {RULES_D};"
                   f" echo 'KERNEL==\"vdb*\", ENV{{ID_SERIAL}}=\"{SERIAL}\"' >{RULES_D}/50-local.rules;"
                   " udevadm control --reload")
         guest.plug(disk.paths[0], "another")
