@@ -186,7 +186,7 @@ def test_manual__reads_a_file(make_disk, boot, plug_base):
         assert guest.run(SEEN) == before
         guest.unplug(node)
         plug_base(guest, make_disk(layout="btrfs"))
-        guest.run("mkdir DIR; read -r start size <<.\n$(sfdisk -qlo START,SECTORS /dev/baseimage | sed -n 2p)\n.\n"
+        guest.run("mkdir DIR; read -r start size <<.\n$(partx -sgo START,SECTORS /dev/baseimage | head -n 1)\n.\n"
                   + copy.replace("START", "$start").replace("COUNT", "$size") + "\n" + restore)
         assert guest.run("cat DIR/etc/hostname") == "guest\n"
         assert guest.run(SEEN) == before
