@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from images import PLAIN_INIT
+from layouts import sparse
 from inert import SCANNERS, assert_inert, base_disks, leaks, seen, status, times_bound, unplug_base
 
 MANUAL = Path(__file__).parents[2] / "man/baseimage-udev.7.in"
@@ -172,7 +173,7 @@ def test_lvm__bare_disk(make_disk, boot, plug_base):
 SEEN = "find /dev/disk -type l -printf '%p %l\\n' | sort; blkid -c /dev/null | sort; pvs"
 
 
-def test_manual__reads_a_file(make_disk, boot, plug_base):
+def test_manual__reads_a_file(make_disk, boot, plug_base, tmp_path):
     """The recipes of the manual change nothing; a loop device takes a link of the own disk."""
     text = re.search(r"^\.Ss Reading a file\n(.*?)^\.S[sh]", MANUAL.read_text(), re.M | re.S)[1].replace("\\e", "\\")
     debugfs, = re.findall(r"^debugfs .*", text, re.M)
@@ -180,15 +181,18 @@ def test_manual__reads_a_file(make_disk, boot, plug_base):
     restore, = re.findall(r"^btrfs restore .*", text, re.M)
     disk = make_disk(layout="ext4")
     with boot(disk) as guest:
+        # Room for a copy.
+        guest.plug(sparse(tmp_path / "room.raw", 2 << 30), "ROOM", readonly=False)
+        guest.run("mkfs.ext4 -q /dev/vdb; udevadm trigger --settle /dev/vdb; mount /dev/vdb /media")
         node, = plug_base(guest, disk)
         before = guest.run(SEEN)
         assert guest.run(f"{debugfs} 2>/dev/null").strip() == "guest"
         assert guest.run(SEEN) == before
         guest.unplug(node)
         plug_base(guest, make_disk(layout="btrfs"))
-        guest.run("mkdir DIR; read -r start size <<.\n$(partx -sgo START,SECTORS /dev/baseimage | head -n 1)\n.\n"
+        guest.run("cd /media; mkdir DIR; read -r start size <<.\n$(partx -sgo START,SECTORS /dev/baseimage | head -n 1)\n.\n"
                   + copy.replace("START", "$start").replace("COUNT", "$size") + "\n" + restore)
-        assert guest.run("cat DIR/etc/hostname") == "guest\n"
+        assert guest.run("cat /media/DIR/etc/hostname") == "guest\n"
         assert guest.run(SEEN) == before
         guest.run("modprobe loop; mount -o ro,loop,offset=$((2048 * 512)) /dev/baseimage /mnt; udevadm settle")
         assert guest.run(SEEN) != before

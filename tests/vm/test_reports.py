@@ -123,6 +123,7 @@ def test_mounted__by_hand(make_disk, boot, plug_base):
         assert_inert(guest)
 
 
+@pytest.mark.all_only       # 20 disks, each plugged under emulation
 def test_udevd__restarted_while_disks_come(make_disk, boot, plug_base):
     """udevd drops the events that it has not begun with: those disks stay as they were, until the next event."""
     disk = make_disk()
@@ -170,6 +171,7 @@ FILTERS = {
 }
 
 
+@pytest.mark.all_only       # one read a second
 @pytest.mark.parametrize("kind", FILTERS)
 def test_base_image__hard_to_read(kind, make_disk, boot):
     """One read a second, or none at all."""
