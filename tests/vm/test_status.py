@@ -17,7 +17,7 @@ FIND_RULE = "find the rule that interferes: udevadm test --action=change /sys/cl
 def marks():
     """Key and value of each mark of the rule that somebody reads; SYSTEMD_IGNORE is for people."""
     rule = (SOURCE / "rules/59-baseimage.rules.in").read_text().split("IMPORT{program}")[1]
-    return [mark for mark in re.findall(r'^ENV\{([A-Z_]+)\}="(.+)"$', rule, re.M) if mark[0] != "SYSTEMD_IGNORE"]
+    return [mark for mark in re.findall(r'^ENV\{([A-Z_]+)\}="([^"]+)"$', rule, re.M) if mark[0] != "SYSTEMD_IGNORE"]
 
 
 def trigger(guest, *names):
