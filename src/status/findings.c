@@ -30,7 +30,7 @@ static const struct {
                              "update-initramfs -u -k all, or: dracut --force --regenerate-all" },
         [KIND_ERROR] = { "error", "run baseimage-status as root, or again if the disk was just attached" },
         [KIND_PENDING] = { "pending", "udevadm settle; udevadm trigger --action=add --settle /dev/%s" },
-        [KIND_UNBOUND] = { "unbound", "echo %s > /sys/bus/virtio/drivers/virtio_blk/bind" },
+        [KIND_UNBOUND] = { "unbound", "echo %s > " BASEIMAGE_DRIVER "/bind" },
         [KIND_LEFT] = { "unbound", "udevadm trigger --type=devices --action=add" },
         [KIND_LVM] = { "content", "have LVM's filter reject /dev/%s: see baseimage-udev(7)" },
         [KIND_CONTENT] = { "content", "use an image with partitions: see baseimage-udev(7)" },
@@ -100,7 +100,7 @@ bool is_of_disk(const struct finding *f, const struct device *disk) {
 enum state state_of(const struct status *s, const struct device *disk) {
         enum kind worst = _KINDS;
 
-        /* What is of no particular disk is of each. */
+        /* A finding without a disk counts for each disk. */
         for_each_finding (f, s)
                 if ((!disk || !f->device || is_of_disk(f, disk)) && f->kind < worst)
                         worst = f->kind;

@@ -7,6 +7,7 @@
 #include <libmount.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "status.h"
 
 /* Anything else may be on a network file system that does not answer. */
@@ -56,7 +57,7 @@ static void found_virtio(struct status *s, sd_device *record, const char *name) 
                 return;
         if (r != -ENOENT)
                 add_error(s, NULL, "the driver of a disk", r);
-        char *rule = format(ROOT "/run/udev/rules.d/59-baseimage-%s.rules", name);
+        char *rule = format(ROOT BASEIMAGE_BIND_RULES "%s.rules", name);
         bool left = access(rule, F_OK) == 0;
         add_finding(s, NULL, left ? KIND_LEFT : KIND_UNBOUND, name,
                     "%s, a disk without driver, may be a base image; %s %s", name, rule + strlen(ROOT),

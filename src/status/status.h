@@ -44,7 +44,7 @@ struct device {
 };
 
 struct finding {
-        struct device *device; /* NULL: of no particular base image */
+        struct device *device; /* NULL: the finding has no base image */
         enum kind kind;
         char *evidence, *remedy; /* printable ASCII */
 };

@@ -123,7 +123,7 @@ static const struct {
         { "set_property vdb baseimage_udev=partitions", "note", "vdb", "option",
           "baseimage_udev=partitions keeps partitions: programs that scan disks see duplicates",
           "boot without baseimage_udev" },
-        /* Of no particular base image. */
+        /* Findings without a base image. */
         { "rm proc/self/mountinfo", "unknown", "-", "error",
           "cannot read /proc/self/mountinfo: No such file or directory", AGAIN },
         { "echo nonsense >>proc/self/mountinfo", "unknown", "-", "error",

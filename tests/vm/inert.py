@@ -224,7 +224,7 @@ def status(guest):
         return None
     said, exit_status = re.fullmatch(r"(.*\n)(\d)\n", guest.run("baseimage-status --json; echo $?"), re.S).groups()
     lines = json.loads(said)["baseimages"]
-    # A line without a disk is a finding of no particular one.
+    # A line without a disk is a finding without a base image.
     lines = [child for line in lines for child in line.get("children", [line])]
     return int(exit_status), [line for line in lines if line["kind"] != "disk"]
 
