@@ -8,9 +8,10 @@
 DEMO_PACKAGES="btrfs-progs dosfstools dpkg-dev e2fsprogs fdisk mmdebstrap python3 python3-pexpect
 	qemu-system-x86 qemu-utils util-linux zstd"
 # shellcheck disable=SC2034
-TEST_PACKAGES="$DEMO_PACKAGES autopkgtest bcache-tools clang clang-format clang-tidy codespell cryptsetup-bin devscripts
-	gcovr git libclang-rt-dev lintian mandoc ovmf piuparts python3-pytest python3-pytest-xdist qemu-user shellcheck
-	udev valgrind xfsprogs"
+TEST_PACKAGES="$DEMO_PACKAGES bcache-tools clang-format clang-tidy codespell cryptsetup-bin devscripts git
+	lintian mandoc python3-pytest python3-pytest-xdist shellcheck udev xfsprogs"
+# shellcheck disable=SC2034
+ALL_PACKAGES="arch-test autopkgtest clang gcovr libclang-rt-dev ovmf qemu-system-arm qemu-user valgrind"
 
 # What is made for guests is kept here: tests/vm/images.py.
 CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/baseimage-udev

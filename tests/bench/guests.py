@@ -51,11 +51,10 @@ def timed(guest):
     """Makes a guest one whose clock can be trusted; to be called before it boots.
 
     An emulated guest's time is what the host has left for it.  Instead its
-    clock is to count instructions, 2 ns each, on one processor, and real time only
+    clock is to count instructions, 2 ns each, and real time only
     while it sleeps: nearly the same on a busy host and on an idle one.
     """
-    if "-icount" not in guest.command and "tcg,thread=single" in guest.command:
-        guest.command[guest.command.index("-smp") + 1] = "1"
+    if "-icount" not in guest.command and "tcg" in guest.command:
         guest.command += ["-icount", "shift=1"]
     return guest
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The guests of test_matrix.py, chosen by mechanism.
 
-The rule does the same on every layout and for every root=.  What differs is who
-looks for root and how: the release, the initramfs generator, the storage layout,
-and when the base image comes.  So each of these stands once in CHOSEN, and the
-values of root= take turns.  --all adds WIDER.
+The rule does the same on every layout and for every value of root=.  What differs is the
+programs that look for root: those of the release, of the initramfs generator and of the
+storage layout.  So each of these stands once in CHOSEN, and the values of root= take turns.
+tests/run --all adds WIDER.
 """
 
 from typing import NamedTuple
@@ -40,51 +40,45 @@ def cases(text):
 
 
 CHOSEN = cases("""\
-# Each release and generator, on LVM: most programs scan for it.
+# Each release and family of generators, on LVM: most programs scan for it.
 bullseye initramfs-tools lvm              around  mapper
-bookworm busybox         lvm              around  mapper
+bookworm initramfs-tools lvm              around  uuid
 trixie   initramfs-tools lvm              around  uuid
 trixie   dracut          lvm              around  mapper
-trixie   hostonly        lvm              around  mapper
 sid      initramfs-tools lvm              around  mapper
 sid      dracut          lvm              around  uuid
-# Each other layout, once for each family of generators; each way to attach.
-bookworm initramfs-tools btrfs            after   partuuid
-trixie   dracut          btrfs            before  uuid
-bookworm initramfs-tools btrfs-disk       around  uuid
-trixie   dracut          btrfs-disk       around  label
-bookworm initramfs-tools btrfs-two-disks  around  label
-trixie   dracut          btrfs-two-disks  around  uuid
+# What decides which twin is found first: how the base image comes.
+bookworm initramfs-tools btrfs            before  partuuid
+trixie   dracut          btrfs            after   uuid
 bookworm initramfs-tools ext4             awaited partlabel
 trixie   dracut          ext4             awaited partuuid
-bookworm initramfs-tools xfs              before  partuuid
-trixie   dracut          xfs              after   uuid
+# Content on the disk itself: the rule of each generator's initramfs unbinds the disk.
+bookworm initramfs-tools btrfs-disk       around  uuid
+trixie   dracut          btrfs-disk       around  label
+# The other layouts, each with the programs that look for it.
+bookworm initramfs-tools btrfs-two-disks  around  label
 bookworm initramfs-tools md               around  uuid
-trixie   dracut          md               around  label
-bookworm initramfs-tools luks             around  mapper
+bookworm initramfs-tools beside           around  uuid
+trixie   dracut          xfs              around  partuuid
 trixie   dracut          luks             around  uuid
-trixie   initramfs-tools beside-64        around  uuid
-trixie   dracut          beside           around  uuid
 """)
 WIDER = cases("""\
-# What the package began with: either order, and each value of root=.
-bookworm initramfs-tools btrfs            before  uuid
-bookworm initramfs-tools btrfs            before  partuuid
-bookworm initramfs-tools btrfs            awaited label
-bullseye initramfs-tools lvm              before  mapper
-bullseye initramfs-tools lvm              after   mapper
+# These layouts with the other family.
+trixie   dracut          btrfs-two-disks  around  uuid
+trixie   dracut          md               around  label
+trixie   dracut          beside           around  uuid
+bookworm initramfs-tools xfs              before  uuid
+bookworm initramfs-tools luks             around  mapper
+# Variants of the generators, and many partitions.
+bookworm busybox         lvm              around  mapper
+trixie   hostonly        lvm              around  mapper
+trixie   initramfs-tools beside-64        around  uuid
+# The oldest release, and the newest, whose systemd and kernel change.
 bullseye initramfs-tools btrfs            around  uuid
-bullseye initramfs-tools md               around  label
-# The newest release, whose systemd and kernel change.
-sid      initramfs-tools btrfs            around  partlabel
 sid      initramfs-tools md               around  uuid
-sid      initramfs-tools luks             around  uuid
 sid      initramfs-tools btrfs-disk       around  uuid
 sid      dracut          btrfs            around  partuuid
-sid      dracut          xfs              around  partuuid
-sid      dracut          md               awaited uuid
-sid      dracut          luks             around  mapper
-sid      hostonly        lvm              awaited mapper
+sid      dracut          luks             awaited mapper
 """)
 
 
@@ -107,6 +101,6 @@ def append(case):
 
 
 # Without the package, there must be harm: a layout, and how the base image comes.
-CONTROLS = [("btrfs", "after"), ("lvm", "before"), ("md", "plugged")]
-WIDER_CONTROLS = [("btrfs", "plugged"), ("lvm", "after"), ("md", "before"), ("luks", "before"), ("xfs", "after"),
-                  ("ext4", "plugged"), ("btrfs-disk", "before"), ("btrfs-two-disks", "after"), ("beside", "plugged")]
+CONTROLS = [("btrfs", "after"), ("lvm", "before")]
+WIDER_CONTROLS = [("md", "plugged"), ("btrfs", "plugged"), ("luks", "before"), ("btrfs-disk", "before"),
+                  ("beside", "plugged")]

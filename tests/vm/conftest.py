@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(config, items):
 
 def put_longest_first(items):
     """The longest first, or one worker would be at it when the others are done."""
-    first = "test_front_door", "test_package", "test_autopkgtest", "test_other_devices"
+    first = "test_autopkgtest", "test_loaders", "test_other_devices", "test_package", "test_attached"
     items.sort(key=lambda item: item.path.stem not in first)
 
 

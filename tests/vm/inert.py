@@ -107,8 +107,9 @@ def leaks_root(guest, names):
 
 
 def leaks_links(guest, names):
+    # udevd gives a link the name ".#..." until the link is complete.
     links = {}
-    for line in guest.run(r"find /dev -type l -printf '%p\t%l\n'").splitlines():
+    for line in guest.run(r"find /dev -type l ! -name '.#*' -printf '%p\t%l\n'").splitlines():
         link, target = line.split("\t")
         links[link] = posixpath.normpath(posixpath.join(posixpath.dirname(link), target))
     found = []

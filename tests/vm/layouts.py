@@ -2,8 +2,8 @@
 """Storage layouts: how a seed becomes the disk, or disks, of a guest.
 
 Made in files, with nothing of this machine's kernel: file systems by mkfs from
-a directory, LUKS by qemu-img, LVM and md by writing their headers.  Only btrfs
-over two disks is filled by a kernel: that of a guest.
+a directory, LUKS by qemu-img, LVM and md by writing their headers.  A guest fills
+the file systems that mkfs cannot fill: xfs, and btrfs over two disks.
 """
 
 import itertools
@@ -66,12 +66,12 @@ def disk(suite, flavour, root, debs=()):
     with made_once(path) as partial:
         if partial:
             directory = seed(suite, flavour, debs)
-            if make is on_two_disks:
-                builder()       # its seed may be the same, which is locked below
+            # Its seed may be the same, which is locked below.
+            own = [builder(debs)] if make in MADE_BY_GUEST else []
             partial.mkdir()
             # One at a time: the seed's fstab is that of the disk being made.
             with locked(directory.with_suffix(".fstab")), making(f"making a disk ({suite}, {flavour}, {root})"):
-                make(directory, partial)
+                make(directory, partial, *own)
             # What starts it stays when the seed is gone.
             for name in "vmlinuz", "initrd.img":
                 file, = (directory / "boot").glob(f"{name}-*")
@@ -127,51 +127,9 @@ def make_fs(directory, work, filesystem, *more, fstab=True):
     path = sparse(Path(work) / "fs", FS_SIZE)
     if filesystem == "btrfs":
         mkfs("btrfs", "--rootdir", directory, path)
-    elif filesystem == "ext4":
-        mkfs("ext4", "-d", directory, path)
     else:
-        # mkfs.xfs of Debian 12 takes no directory, but a list of files.
-        files = Path(work) / "files"
-        files.write_text("/dev/null\n0 0\n" + "".join(f"{line}\n" for line in xfs_files(directory)))
-        mkfs_from_list(files, path)
-        files.unlink()
+        mkfs("ext4", "-d", directory, path)
     return path
-
-
-def mkfs_from_list(files, path):
-    """At times mkfs.xfs 6.1 says that there is no room for a name in a directory, where there is plenty: with
-    allocation groups of another size there is."""
-    for groups in 4, 3, 2:
-        try:
-            mkfs("xfs", "-f", "-d", f"agcount={groups}", "-p", files, path)
-            return
-        except RuntimeError as error:
-            if "createname error" not in str(error) or groups == 2:
-                raise
-
-
-def xfs_files(path, name=""):
-    """The lines by which mkfs.xfs -p knows a directory: neither times, nor the bit that keeps /tmp, nor names
-    with blanks."""
-    stat = path.lstat()
-    mode, kind = stat.st_mode, "-"
-    content = [path]
-    if path.is_symlink():
-        kind, content = "l", [os.readlink(path)]
-    elif path.is_dir():
-        kind, content = "d", []
-    elif not path.is_file():
-        kind = "c" if path.is_char_device() else "b"
-        content = [os.major(stat.st_rdev), os.minor(stat.st_rdev)]
-    bits = ("u" if mode & 0o4000 else "-") + ("g" if mode & 0o2000 else "-") + f"{mode & 0o777:03o}"
-    words = [name, kind + bits, stat.st_uid, stat.st_gid, *content]
-    if any(re.search(r"\s", str(word)) for word in words):
-        raise ValueError(f"a name with a blank is too much for mkfs.xfs: {path}")
-    yield " ".join(map(str, words)).strip()
-    if kind == "d":
-        for entry in sorted(path.iterdir()):
-            yield from xfs_files(entry, entry.name)
-        yield "$"
 
 
 class Part(NamedTuple):
@@ -328,24 +286,44 @@ def on_bare_disk(seed_directory, target):
         make_fs(seed_directory, work, "btrfs").rename(target / "0.raw")
 
 
-def builder():
+def builder(debs):
     """The disk of a guest that makes disks.  Its root is no btrfs: the kernel mounts a UUID of that only once."""
-    return disk(STABLE, "plain", "ext4")
+    return disk(STABLE, "plain", "ext4", tuple(deb for deb in debs if not has_package([deb])))
 
 
-def on_two_disks(seed_directory, target):
-    """Data and metadata on both.  mkfs.btrfs fills no more than one, so a guest does it."""
+def filled(own, seed_directory, work, *blank, option="defaults"):
+    """The seed on a file system over files: a guest with its own disk copies it there.  Returns the files."""
+    archive, full = Path(work) / "seed.tar", [path.with_suffix(".full") for path in blank]
+    run("tar", "-C", seed_directory, "-cf", archive, ".")
+    disks = [(own.paths[0], None, False), (archive, None, True), *((path, None, False) for path in blank)]
+    with Guest(f"builder-{blank[0].name}", own.kernel, own.initrd, f"root={own.roots['partuuid']} ro", disks,
+               CACHE / "logs") as guest:
+        guest.run(f"mount -o {option} /dev/vdc /mnt && tar -C /mnt -xf /dev/vdb && umount /mnt")
+        guest.save(None, None, *full)
+    return full
+
+
+def on_xfs(seed_directory, target, own):
+    """The mkfs.xfs of Debian 12 fills none."""
+    write_fstab(seed_directory, "xfs")
+    with tempfile.TemporaryDirectory(dir=target) as work:
+        blank = sparse(Path(work) / "xfs", FS_SIZE)
+        mkfs("xfs", blank)
+        root, = filled(own, seed_directory, work, blank)
+        partitioned(target / "0.raw", root_part(root), spare_part(work))
+
+
+def on_two_disks(seed_directory, target, own):
+    """Data and metadata on both.  mkfs.btrfs fills no more than one."""
     write_fstab(seed_directory, "btrfs")
     with tempfile.TemporaryDirectory(dir=target) as work:
         blank = [sparse(Path(work) / name, FS_SIZE) for name in ("first", "second")]
         mkfs("btrfs", "-d", "raid0", "-m", "raid1", *blank)
-        archive = Path(work) / "seed.tar"
-        run("tar", "-C", seed_directory, "-cf", archive, ".")
-        own = builder()
-        disks = [(own.paths[0], None, False), *((path, None, False) for path in blank), (archive, None, True)]
-        with Guest(target.name, own.kernel, own.initrd, f"root={own.roots['partuuid']} ro", disks, CACHE / "logs") as guest:
-            guest.run("mount -o device=/dev/vdc /dev/vdb /mnt && tar -C /mnt -xf /dev/vdd && umount /mnt")
-            guest.save(None, target / "0.raw", target / "1.raw")
+        for number, path in enumerate(filled(own, seed_directory, work, *blank, option="device=/dev/vdd")):
+            path.rename(target / f"{number}.raw")
+
+
+MADE_BY_GUEST = on_xfs, on_two_disks
 
 
 def on_lvm(seed_directory, target):
@@ -482,7 +460,7 @@ ROOTS = {
     "btrfs-disk": (on_bare_disk, BY_FS),
     "btrfs-two-disks": (on_two_disks, BY_FS),
     "ext4": (on_partition("ext4"), {"label": BY_FS["label"]} | BY_PART),
-    "xfs": (on_partition("xfs"), {"uuid": BY_FS["uuid"], "partuuid": BY_PART["partuuid"]}),
+    "xfs": (on_xfs, {"uuid": BY_FS["uuid"], "partuuid": BY_PART["partuuid"]}),
     "lvm": (on_lvm, {"mapper": f"/dev/mapper/{VG}-root", "uuid": BY_FS["uuid"]}),
     "lvm-disk": (on_lvm_bare_disk, {"mapper": f"/dev/mapper/{VG}-root"}),
     "md": (on_md, BY_FS),

@@ -30,7 +30,7 @@ class VirtGuest(Guest):
 
     @staticmethod
     def machine():
-        return ["-accel", "tcg,thread=single", "-cpu", "cortex-a57", "-machine", "virt",
+        return ["-accel", "tcg", "-cpu", "cortex-a57", "-machine", "virt",
                 *(word for port in range(PORTS) for word in
                   ("-device", f"pcie-root-port,id=port{port},chassis={port + 1}"))]
 

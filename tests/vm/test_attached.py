@@ -9,7 +9,7 @@ import pytest
 
 from images import PLAIN_INIT
 from layouts import sparse
-from inert import SCANNERS, assert_inert, base_disks, leaks, seen, status, times_bound, unplug_base
+from inert import SCANNERS, assert_inert, base_disks, devices, leaks, seen, status, times_bound, unplug_base
 
 MANUAL = Path(__file__).parents[2] / "man/baseimage-udev.7.in"
 
@@ -27,8 +27,6 @@ AGAIN = {
     "partprobe": "partprobe /dev/baseimage",
     "partx": "partx --update /dev/baseimage",
     "written": "dd if=/dev/baseimage of=/dev/baseimage bs=1M count=1 conv=notrunc,fsync",
-    # It may well end badly over the many other devices.
-    "parted": "parted -ls; parted -ls; :",
     "change": "udevadm trigger --action=change /dev/baseimage",
     "add": "udevadm trigger --action=add /dev/baseimage",
 }
@@ -36,21 +34,21 @@ AGAIN = {
 
 @pytest.mark.parametrize("suite", ["bookworm", pytest.param("sid", marks=pytest.mark.all_only)])
 def test_base_image__read_again(suite, make_disk, boot, plug_base):
-    # Many partitions where there are most who look, two elsewhere.
-    disk = make_disk(suite, *(("others", "beside-64") if suite == "bookworm" else ("plain", "btrfs")))
+    disk = make_disk(suite, layout="beside")
     with boot(disk) as guest:
         node, = plug_base(guest, disk, readonly=False)
         for what, command in AGAIN.items():
             if guest.run(f"command -v {command.split()[0]} || :"):
+                print(what)
                 guest.run(command)
                 guest.settle()
-                assert leaks_but_zfs(guest) == {}, what
+                assert_inert(guest)
         # The disk grows and gets another partition table.
         guest.monitor("block_resize", **{"node-name": node, "size": 2 << 30})
         guest.run("echo 'start=2048,size=8192' | sfdisk --label dos --no-tell-kernel /dev/baseimage;"
                   " blockdev --rereadpt /dev/baseimage")
         guest.settle()
-        assert leaks_but_zfs(guest) == {}
+        assert_inert(guest)
         assert guest.run("cd /dev; ls -d baseimage*") == "baseimage\n"
         assert guest.run("blockdev --getsize64 /dev/baseimage") == f"{2 << 30}\n"
 
@@ -78,13 +76,14 @@ def test_partition__open(make_disk, boot, plug_base):
 
 def test_partitions__kept(make_disk, boot, plug_base):
     """baseimage_udev=partitions: as inert to all programs that ask udev; the initramfs does not have the disk."""
-    disk = make_disk(layout="beside-64")
+    disk = make_disk(layout="beside")
     with boot(disk, "around", append="baseimage_udev=partitions") as guest:
         assert times_bound(guest) == {2}
         assert_inert(guest, partitions=True)
         unplug_base(guest)
         plug_base(guest, disk)
-        assert len(guest.run("ls -d /dev/baseimage-part*").split()) == 64
+        links = guest.run("ls -d /dev/baseimage-part*").split()
+        assert len(links) == len(devices(guest, base_disks(guest))) - 1 > 1
         assert_inert(guest, partitions=True)
 
 
@@ -115,6 +114,7 @@ OTHER_RULES = {
 }
 
 
+@pytest.mark.all_only
 def test_base_image__beside_other_rules(make_disk, boot, plug_base):
     disk = make_disk(layout="beside")
     with boot(disk) as guest:
@@ -154,6 +154,7 @@ def test_scanners__see_the_twin(make_disk, boot, plug_base):
     assert SCANNERS.keys() - met.keys() == SILENT, met
 
 
+@pytest.mark.all_only
 def test_lvm__bare_disk(make_disk, boot, plug_base):
     """A PV that is in no partition: what remains, and the recipe of the manual."""
     disk = make_disk(layout="lvm-disk")
@@ -173,6 +174,7 @@ def test_lvm__bare_disk(make_disk, boot, plug_base):
 SEEN = "find /dev/disk -type l -printf '%p %l\\n' | sort; blkid -c /dev/null | sort; pvs"
 
 
+@pytest.mark.all_only
 def test_manual__reads_a_file(make_disk, boot, plug_base, tmp_path):
     """The recipes of the manual change nothing; a loop device takes a link of the own disk."""
     text = re.search(r"^\.Ss Reading a file\n(.*?)^\.S[sh]", MANUAL.read_text(), re.M | re.S)[1].replace("\\e", "\\")

@@ -16,7 +16,7 @@ BIND = "/sys/bus/virtio/drivers/virtio_blk/bind"
 BIND_RULES = "/run/udev/rules.d/59-baseimage-virtio*.rules"
 
 
-@pytest.mark.parametrize("attached", ["before", "late"])
+@pytest.mark.parametrize("attached", [pytest.param("before", marks=pytest.mark.all_only), "late"])
 def test_names__kept(attached, make_disk, boot, tmp_path):
     """root=/dev/vdb1 is the own disk, also if the own disk comes while the initramfs waits for it."""
     disk = make_disk(layout="ext4")
@@ -58,6 +58,7 @@ def test_handover__without_rule(make_disk, boot, fault):
         assert not any(found.values()), found
 
 
+@pytest.mark.all_only
 def test_handover__fresh_run(make_disk, boot, fault):
     """Something mounts a new /run: baseimage-status says how to bind the disk."""
     disk = make_disk(layout="btrfs-disk")
@@ -68,6 +69,7 @@ def test_handover__fresh_run(make_disk, boot, fault):
         assert_inert(guest)
 
 
+@pytest.mark.all_only
 def test_handover__package_removed(make_disk, boot, fault):
     """The initramfs still has the rule."""
     disk = make_disk(layout="lvm-disk")

@@ -71,6 +71,7 @@ def test_unit__that_needs_the_base_image(make_disk, boot, plug_base, write_print
         assert_inert(guest)
 
 
+@pytest.mark.all_only
 def test_read__by_every_user(make_disk, boot, plug_base, write_printed):
     """The rule of the manual, and what it exposes."""
     disk = make_disk(layout="ext4")
@@ -87,7 +88,8 @@ def test_read__by_every_user(make_disk, boot, plug_base, write_printed):
         assert_inert(guest)
 
 
-@pytest.mark.parametrize("helper", [True, False], ids=["with-helper", "rule-alone"])
+@pytest.mark.parametrize("helper", [
+    pytest.param(True, id="with-helper"), pytest.param(False, id="rule-alone", marks=pytest.mark.all_only)])
 def test_try__without_installing(helper, make_disk, boot, plug_base, manual, deb):
     """The commands of the manual, in a running guest that has no package."""
     disk = make_disk(package=False)
@@ -106,6 +108,7 @@ def test_try__without_installing(helper, make_disk, boot, plug_base, manual, deb
             assert seen(guest).keys() == {"blkid", "findfs"}
 
 
+@pytest.mark.all_only
 def test_mounted__by_hand(make_disk, boot, plug_base):
     """What somebody mounts stays mounted when its device has another event."""
     disk = make_disk(layout="ext4")
@@ -210,9 +213,8 @@ def test_locked__for_long(suite, make_disk, boot, plug_base, manual):
         assert exit_status(guest) == 0
 
 
-@pytest.mark.parametrize("layout, root", [
-    pytest.param("dos", "uuid", marks=pytest.mark.all_only), pytest.param("dos", "partuuid", marks=pytest.mark.all_only),
-    ("dos-lvm", "mapper")])
+@pytest.mark.all_only
+@pytest.mark.parametrize("layout, root", [("dos", "uuid"), ("dos", "partuuid"), ("dos-lvm", "mapper")])
 def test_installer__default_layout(layout, root, make_disk, boot):
     """A DOS table, and swap space or LVM in a logical partition."""
     disk = make_disk(layout=layout)
@@ -225,9 +227,9 @@ def test_installer__default_layout(layout, root, make_disk, boot):
         assert set(guest.run(f"lsblk -nrso KNAME,TYPE {' '.join(used)} | sed -n 's/ disk$//p'").split()) == own
 
 
+@pytest.mark.all_only
 @pytest.mark.parametrize("attached, root", [
-    ("before", "/dev/disk/by-path/pci-0000:00:04.0-part1"),
-    pytest.param("after", "/dev/vda1", marks=pytest.mark.all_only)])
+    ("before", "/dev/disk/by-path/pci-0000:00:04.0-part1"), ("after", "/dev/vda1")])
 def test_root__by_place_or_name(attached, root, make_disk, boot):
     disk = make_disk(layout="ext4")
     with boot(disk, attached, append=f"root={root}") as guest:

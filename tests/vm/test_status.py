@@ -5,6 +5,8 @@ import re
 import time
 from pathlib import Path
 
+import pytest
+
 from images import STATUS_RULE
 from inert import SERIAL, status
 from layouts import MIB, sparse
@@ -160,6 +162,7 @@ def test_status__each_leak(make_disk, boot, plug_base, fault, tmp_path):
             assert guest.run("systemctl list-units --failed --plain --no-legend") == ""
 
 
+@pytest.mark.all_only
 def test_status__serial_of_administrator(make_disk, boot, tmp_path):
     """A disk of another serial, which a rule of the administrator makes a base image."""
     disk = make_disk(layout="ext4")
@@ -178,6 +181,7 @@ def test_status__serial_of_administrator(make_disk, boot, tmp_path):
         assert guest.run("baseimage-status --quiet; echo $?") == "3\n"
 
 
+@pytest.mark.all_only
 def test_status__one_screen(make_disk, boot, plug_base):
     """64 partitions, and no rule."""
     disk = make_disk(layout="beside-64", package=False)
