@@ -8,34 +8,17 @@ import random
 from guest import accelerator
 from layouts import MIB, Part, partitioned
 
-RULE = "/usr/lib/udev/rules.d/59-baseimage.rules"
-HELPER = "/usr/lib/udev/baseimage_id"
 OVERRIDES = "/run/udev/rules.d"
-EMPTY = "/usr/local/lib/empty"
-
-# What autopkgtest-virt-qemu (5.28) writes in the guests it starts.
-AUTOPKGTEST = """\
-KERNEL=="vd*[!0-9]", ENV{ID_SERIAL}=="BASEIMAGE", OPTIONS+="link_priority=-1024", SYMLINK+="baseimage", MODE="0664"
-KERNEL=="vd*[0-9]",  ENV{ID_SERIAL}=="BASEIMAGE", OPTIONS+="link_priority=-1024"
-KERNEL=="vd*", ENV{ID_SERIAL}=="BASEIMAGE", ENV{ID_FS_TYPE}:="", ENV{ID_FS_USAGE}:="", ENV{ID_FS_UUID}:=""
-"""
-PACKAGE, SAME_RULE_EMPTY, NO_PROGRAM, PEER, NEITHER = RULES = (
-    "package", "empty", "no-program", "autopkgtest", "neither")
+PACKAGE, NEITHER = "package", "neither"
 
 # use NAME: puts the rules of that name in force.  timed COMMAND...: prints how
 # long it took, in microseconds.
 SCRIPT = f"""\
 cd /
 use() {{
-	rm -f {OVERRIDES}/59-baseimage.rules {OVERRIDES}/61-baseimage.rules
+	rm -f {OVERRIDES}/59-baseimage.rules
 	mkdir -p {OVERRIDES}
-	case $1 in
-	package) ;;
-	empty) sed 's|{HELPER}|{EMPTY}|' {RULE} >{OVERRIDES}/59-baseimage.rules ;;
-	no-program) sed '/{HELPER.replace("/", ".")}/d' {RULE} >{OVERRIDES}/59-baseimage.rules ;;
-	autopkgtest) cp /run/autopkgtest.rules {OVERRIDES}/61-baseimage.rules ;;&
-	autopkgtest | neither) ln -s /dev/null {OVERRIDES}/59-baseimage.rules ;;
-	esac
+	[ $1 = package ] || ln -s /dev/null {OVERRIDES}/59-baseimage.rules
 	udevadm control --reload
 }}
 timed() {{
@@ -63,18 +46,10 @@ def clock():
     return "instructions under TCG" if "tcg" in accelerator()[1] else "time under KVM"
 
 
-def put(guest, path, content, mode="644"):
-    """Writes a file in the guest: through its terminal, hence in short lines."""
-    text = base64.encodebytes(content).decode()
-    guest.run(f"mkdir -p {path.rpartition('/')[0]}\nbase64 -d >{path} <<end\n{text}end\nchmod {mode} {path}")
-
-
-def prepare(guest, script, empty=None):
-    """Brings the rules that take turns, and the commands that a part times."""
-    put(guest, "/run/autopkgtest.rules", AUTOPKGTEST.encode())
-    put(guest, "/run/bench", (SCRIPT + script).encode())
-    if empty:
-        put(guest, EMPTY, empty.read_bytes(), "755")
+def prepare(guest, script):
+    """Writes the commands that a part times, in short lines: they go through a terminal."""
+    text = base64.encodebytes((SCRIPT + script).encode()).decode()
+    guest.run(f"base64 -d >/run/bench <<end\n{text}end")
 
 
 def rounds(guest, names, number, command, progress):

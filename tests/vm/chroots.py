@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from architectures import NATIVE
 from images import CACHE, FURNISH, MOUNTS, NAMESPACES, can_make_nodes, digest, fetching, made_once, run
 
 SOURCE = Path(__file__).parents[2]
+NATIVE = "amd64"
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 
 needs_mounts = pytest.mark.skipif(not MOUNTS, reason="no mounts can be made here")

@@ -13,7 +13,6 @@ import layouts
 from guest import AWAITS_ROOT, Guest
 from inert import SERIAL
 
-pytest_plugins = ["architectures"]
 LOGS = Path(os.environ.get("BASEIMAGE_LOGS") or images.CACHE / "logs")
 
 

@@ -37,12 +37,12 @@ FLAVOURS = {
     "dracut-crypt": "dracut cryptsetup systemd-cryptsetup",
     # Packages with rules of their own, and scanners.
     "others": "initramfs-tools udisks2 multipath-tools zfsutils-linux os-prober grub-common parted cloud-init",
-    "arm64": "initramfs-tools",
     # Boot loaders, of guests that boot by themselves.
     "loaders": "initramfs-tools cpio dosfstools grub-pc-bin grub-efi-amd64-bin grub2-common systemd-boot",
     "dracut-uki": "dracut cpio dosfstools systemd-boot-efi systemd-ukify",
-    # What autopkgtest itself needs, and what debian/tests/guest depends on.
-    "autopkgtest": "initramfs-tools adduser apt python3 iproute2 qemu-utils",
+    # What autopkgtest itself needs, and what debian/tests/control names.
+    "autopkgtest": "initramfs-tools adduser apt python3 iproute2 qemu-utils build-essential check debhelper meson"
+                   " musl-dev pkgconf libblkid-dev libmount-dev libsmartcols-dev libsystemd-dev python3-pytest",
     # What test_reports.py boots: a crash dump, a root that grows, a live system.
     "reports": "initramfs-tools kdump-tools makedumpfile cloud-initramfs-growroot live-boot squashfs-tools fdisk",
     # Everything that the suite's backports have in a newer version.
@@ -274,16 +274,6 @@ def static_qemu():
     return path / "usr/bin"
 
 
-def emulated(flavour):
-    """What runs a command whose programs are of the flavour's architecture."""
-    if flavour != "arm64":
-        return []
-    words = [Path(__file__).with_name("emulated"), static_qemu() / "qemu-aarch64"]
-    if subprocess.run([*words, "true"], check=False).returncode == 77:
-        raise Unavailable("no programs of arm64 can be run here: that takes Linux 6.7")
-    return words
-
-
 def backports(suite):
     """The options of mmdebstrap for a suite with its backports, where they have a newer version."""
     # That kernel has a double fault in QEMU 7.2 without KVM, before it starts anything.
@@ -299,8 +289,7 @@ def tree(suite, flavour):
     if flavour in LESS:
         flavour, _ = LESS[flavour]
     # autopkgtest shares a directory by 9p, which the small kernel does not know.
-    kernel = {"autopkgtest": "linux-image-amd64", "arm64": "linux-image-cloud-arm64"}.get(
-        flavour, "linux-image-cloud-amd64")
+    kernel = "linux-image-amd64" if flavour == "autopkgtest" else "linux-image-cloud-amd64"
     packages = f"{COMMON.format(kernel=kernel)} {FLAVOURS[flavour]}".split()
     options = [
         "--variant=essential", f"--include={','.join(packages)}",
@@ -319,8 +308,6 @@ def tree(suite, flavour):
                   "/usr/share/initramfs-tools/modules.d/test": "virtio_pci\nvirtio_blk\next4"}
     options += [f"--essential-hook=mkdir -p \"$1\"{os.path.dirname(path)} && echo '{text}' >\"$1\"{path}"
                 for path, text in files.items()]
-    if flavour == "arm64":
-        options += ["--mode=root", "--architectures=arm64"]
     if flavour == "others":
         options.append("--components=main,contrib")
     if flavour == "backports":
@@ -337,8 +324,7 @@ def fetched(suite, name, options):
     with made_once(path) as partial:
         if partial:
             with fetching(f"Debian ({suite}, {name})") as follow:
-                run(*emulated(name), "mmdebstrap", "--verbose", "--format=tar", *options, suite, partial,
-                    follow=follow)
+                run("mmdebstrap", "--verbose", "--format=tar", *options, suite, partial, follow=follow)
     return path
 
 
@@ -366,8 +352,7 @@ def seed(suite, flavour, debs=()):
                 for deb in debs:
                     shutil.copy(deb, partial / "tmp")
                 if debs:
-                    chroot(partial, "dpkg", "--install", *(f"/tmp/{deb.name}" for deb in debs), follow=follow,
-                           within=emulated(flavour))
+                    chroot(partial, "dpkg", "--install", *(f"/tmp/{deb.name}" for deb in debs), follow=follow)
                 if not has_package(debs):   # its installation regenerates the initramfs
                     remake_initramfs(partial, flavour)
     return path
@@ -422,7 +407,7 @@ mount -t proc proc $root/proc
 """
 
 
-def chroot(directory, *command, follow=None, within=()):
+def chroot(directory, *command, follow=None):
     """Runs a command in a tree, with /proc if that can be mounted."""
     if MOUNTS:
         words = [*NAMESPACES, "sh", "-c", f'root=$1\n{FURNISH}exec chroot "$@"', "sh"]
@@ -430,7 +415,7 @@ def chroot(directory, *command, follow=None, within=()):
         words = ["chroot"]
     else:
         raise Unavailable("neither mounts nor device nodes can be made here")
-    run(*within, *words, directory, *command, follow=follow,
+    run(*words, directory, *command, follow=follow,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"})
 
 

@@ -124,7 +124,8 @@ def make_fs(directory, work, filesystem, *more, fstab=True):
         write_fstab(directory, filesystem, *more)
     else:
         (directory / "etc/fstab").unlink(missing_ok=True)
-    path = sparse(Path(work) / "fs", FS_SIZE)
+    used = int(run("du", "-sm", directory).split()[0]) * MIB
+    path = sparse(Path(work) / "fs", max(FS_SIZE, used * 3 // 2))
     if filesystem == "btrfs":
         mkfs("btrfs", "--rootdir", directory, path)
     else:

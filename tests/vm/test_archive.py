@@ -15,7 +15,6 @@ TOOLS = ("autopkgtest", "blhc", "lintian", "piuparts", "python3-pytest", "udev")
 # Static-Built-Using.
 SUPPRESSED = {
     "bookworm": "no-human-maintainers,newer-standards-version,unknown-field",
-    "trixie": "no-human-maintainers,newer-standards-version",
     "sid": "no-human-maintainers",
 }
 OLDEST_LIBC = "2.36"

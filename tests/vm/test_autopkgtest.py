@@ -1,22 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""autopkgtest, who brought base images to test VMs, with its own QEMU guest.
+"""debian/tests, run by autopkgtest in its own QEMU guest, which has the packages installed.
 
-It runs debian/tests/guest in a guest that has the packages installed.
+debian/tests/boot is not run here: it boots a guest in the guest, which takes hours without KVM.
 """
 
 import hashlib
+import re
 import shlex
-import shutil
-from pathlib import Path
 
 import pytest
 
+from chroots import copy_source
 from conftest import LOGS
 from guest import QUICK, accelerator, place
 from images import run, unpacked
 from inert import SERIAL
 
-SOURCE = Path(__file__).parents[2]
 # For an emulated guest on a busy machine.
 BOOT_SECONDS, TIMEOUT_FACTOR = 900, 5
 
@@ -39,22 +38,20 @@ exec setpriv --pdeathsig KILL qemu-system-x86_64 "$@" {more}
 """
 
 
-def pytest_generate_tests(metafunc):
-    """On unstable as the archive would, beside the release that can do it all."""
-    metafunc.parametrize("suite", ["trixie", "sid"] if metafunc.config.getoption("all") else ["trixie"])
+pytestmark = pytest.mark.all_only
 
 
 @pytest.fixture
 def autopkgtest(request, tmp_path):
-    """Runs debian/tests/guest; returns the directory of its artifacts and logs."""
+    """Runs tests of debian/tests; returns the directory of their artifacts and logs."""
     initrd, raw = tmp_path / "initrd", tmp_path / "disk.raw"
-    # As a tree that is built: to autopkgtest, one that needs no tools in the guest.
-    shutil.copytree(SOURCE / "debian", tmp_path / "source/debian")
+    # autopkgtest takes a tree with this file for one that is built.
+    copy_source(tmp_path / "source")
     (tmp_path / "source/debian/files").touch()
     qemu = tmp_path / "qemu-system-x86_64"
     console = LOGS / f"{request.node.name.removeprefix('test_')}.console.log"
 
-    def start(disk, root, *options):
+    def start(tests, disk, *options):
         LOGS.mkdir(parents=True, exist_ok=True)
         path, = disk.paths
         run("qemu-img", "convert", "-O", "raw", path, raw)
@@ -62,10 +59,10 @@ def autopkgtest(request, tmp_path):
         # Not Guest.cmdline(): this guest has two serial lines, and of one alone it may keep the other.
         qemu.write_text(QEMU.format(console=console, more=shlex.join([
             *accelerator(), "-nic", "none", "-kernel", str(disk.kernel), "-initrd", str(initrd),
-            "-append", f"console=ttyS0 panic=5 {QUICK} root={disk.roots[root]} ro"])))
+            "-append", f"console=ttyS0 panic=5 {QUICK} root={disk.roots['partuuid']} ro"])))
         qemu.chmod(0o755)
         with place():
-            print(run("autopkgtest", "--no-built-binaries", "--test-name=guest",
+            print(run("autopkgtest", "--no-built-binaries", *(f"--test-name={name}" for name in tests),
                       f"--timeout-factor={TIMEOUT_FACTOR}", f"--output-dir={tmp_path}/output", tmp_path / "source",
                       "--", "qemu", f"--qemu-command={qemu}", "--boot=none", f"--timeout-reboot={BOOT_SECONDS}",
                       *options, raw))
@@ -73,27 +70,30 @@ def autopkgtest(request, tmp_path):
     return start
 
 
+def passed(output, *tests):
+    summary = (output / "summary").read_text()
+    return all(re.search(f"^{name} +PASS$", summary, re.M) for name in tests)
+
+
+@pytest.mark.parametrize("suite", ["trixie", "sid"])
 def test_autopkgtest__base_image_attached(suite, make_disk, autopkgtest, tmp_path):
-    raw = tmp_path / "disk.raw"
-    output = autopkgtest(make_disk(suite, "autopkgtest"), "partuuid",
+    raw, tests = tmp_path / "disk.raw", ("unit", "rule", "guest")
+    output = autopkgtest(tests, make_disk(suite, "autopkgtest"),
                          f"--qemu-options=-drive if=none,id=base,file={raw},format=raw,readonly=on"
                          f" -device virtio-blk-pci,drive=base,serial={SERIAL}")
-    assert "guest                PASS" in (output / "summary").read_text()
+    assert passed(output, *tests)
     with open(raw, "rb") as image:
         digest = hashlib.file_digest(image, "md5").hexdigest()
     assert digest in (output / "artifacts/baseimage.md5").read_text()
 
 
-@pytest.mark.all_only
-def test_autopkgtest__base_image_made(suite, make_disk, autopkgtest):
+def test_autopkgtest__base_image_made(make_disk, autopkgtest):
     """None is attached: the test makes one itself."""
-    output = autopkgtest(make_disk(suite, "autopkgtest"), "partuuid")
-    assert "guest                PASS" in (output / "summary").read_text()
+    assert passed(autopkgtest(["guest"], make_disk("sid", "autopkgtest")), "guest")
 
 
-@pytest.mark.all_only
-def test_autopkgtest__fails_without_package(suite, make_disk, autopkgtest, tmp_path):
+def test_autopkgtest__fails_without_package(make_disk, autopkgtest, tmp_path):
     control = tmp_path / "source/debian/tests/control"
     control.write_text(control.read_text().replace("Depends: @, iproute2", "Depends: iproute2"))
     with pytest.raises(RuntimeError, match="leak +unit(.|\n)*guest +FAIL non-zero exit status 1"):
-        autopkgtest(make_disk(suite, "autopkgtest", package=False), "partuuid")
+        autopkgtest(["guest"], make_disk("trixie", "autopkgtest", package=False))

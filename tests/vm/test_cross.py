@@ -3,8 +3,7 @@
 
 import pytest
 
-from architectures import NATIVE
-from chroots import SOURCE, build_packages, needs_mounts
+from chroots import NATIVE, SOURCE, build_packages, needs_mounts
 from images import run, static_qemu
 
 KIB = 1024
@@ -13,14 +12,10 @@ EMULATORS = {
     "amd64": "",
     "arm64": "qemu-aarch64",
     "armhf": "qemu-arm",
-    "i386": "qemu-i386",
     "loong64": "qemu-loongarch64",
-    "ppc64el": "qemu-ppc64le",
     "riscv64": "qemu-riscv64",
     "s390x": "qemu-s390x",
 }
-# Sid alone has them all.
-ALL = [(suite, "arm64") for suite in ("bookworm", "trixie")] + [("sid", name) for name in EMULATORS]
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +50,11 @@ def check_cases(helper, architecture, unit_test, work):
 
 @needs_mounts
 @pytest.mark.all_only
-@pytest.mark.parametrize("suite, architecture", ALL)
-def test_cross(suite, architecture, unit_test, tmp_path, seen):
-    with seen(architecture, "built"):
-        deb, = build_packages(suite, architecture, tmp_path).glob(f"baseimage-udev_*_{architecture}.deb")
-        run("dpkg-deb", "-R", deb, tmp_path / "unpacked")
-        helper = tmp_path / "unpacked/usr/lib/udev/baseimage_id"
-        check_file(helper, architecture)
-        assert run("dpkg-deb", "-f", deb, "Static-Built-Using").startswith("musl (= ")
-    with seen(architecture, "cases"):
-        check_cases(helper, architecture, unit_test, tmp_path)
+@pytest.mark.parametrize("suite, architecture", [("trixie", "arm64"), *(("sid", name) for name in EMULATORS)])
+def test_cross(suite, architecture, unit_test, tmp_path):
+    deb, = build_packages(suite, architecture, tmp_path).glob(f"baseimage-udev_*_{architecture}.deb")
+    run("dpkg-deb", "-R", deb, tmp_path / "unpacked")
+    helper = tmp_path / "unpacked/usr/lib/udev/baseimage_id"
+    check_file(helper, architecture)
+    assert run("dpkg-deb", "-f", deb, "Static-Built-Using").startswith("musl (= ")
+    check_cases(helper, architecture, unit_test, tmp_path)

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from chroots import needs_mounts
-from conftest import LOGS
-from images import CACHE, STABLE, Unavailable, fetched, fetching, locked, making, run
+from images import run
 
 SOURCE = Path(__file__).parents[2]
 COMMANDS = ["tests/demo", "tests/run", "tests/bench/run"]
@@ -79,97 +78,3 @@ def test_run__words_that_name_no_test():
                             text=True, check=False)
     assert result.stderr.endswith("tests/run: no test to run: --nosuch\n"), result
     assert (result.returncode, result.stdout) == (2, "")
-
-
-SKIPPED = '<testcase name="a"><skipped message="trixie cannot be fetched: E: no network"/></testcase>'
-BOOTED = '<testcase name="b"><properties><property name="booted" value="x"/></properties></testcase>'
-
-
-@pytest.mark.parametrize("cases, status, last", [
-    (SKIPPED + '<testcase name="b"/>', 1, "not one guest was booted: trixie cannot be fetched: E: no network"),
-    (SKIPPED + BOOTED, 0, "1 passed, 0 failed, 1 skipped"),
-    ('<testcase name="b"/>', 0, "1 passed, 0 failed, 0 skipped"),
-])
-def test_tally__no_guest_at_all(cases, status, last, tmp_path):
-    (tmp_path / "vm.xml").write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
-    result = subprocess.run(["/usr/bin/python3", SOURCE / "tests/tally", tmp_path / "vm.xml"],
-                            stdout=subprocess.PIPE, text=True, check=False)
-    assert (result.returncode, result.stdout.splitlines()[-1]) == (status, last)
-
-
-@pytest.mark.parametrize("skipped", ['<skipped message="no tool"/>',
-                                     "<skipped/><system-out>looks for it\nno tool</system-out>"])
-def test_tally__says_what_was_skipped(skipped, tmp_path):
-    """As pytest writes it, and as Meson does."""
-    (tmp_path / "a.xml").write_text(f'<testsuite><testcase name="a">{skipped}</testcase></testsuite>')
-    result = subprocess.run(["/usr/bin/python3", SOURCE / "tests/tally", tmp_path / "a.xml"],
-                            stdout=subprocess.PIPE, text=True, check=False)
-    assert "skipped: a: no tool\n" in result.stdout
-
-
-def test_tally__no_results(tmp_path):
-    """pytest itself was ended."""
-    result = subprocess.run(["/usr/bin/python3", SOURCE / "tests/tally", tmp_path / "vm.xml"],
-                            stdout=subprocess.PIPE, text=True, check=False)
-    assert "no results: " in result.stdout
-    assert (result.returncode, result.stdout.splitlines()[-1]) == (1, "0 passed, 1 failed, 0 skipped")
-
-
-@pytest.mark.parametrize("said, kind", [
-    ("E: Failed to fetch http://example.org/InRelease  Temporary failure resolving 'example.org'", Unavailable),
-    ("E: Failed to fetch http://example.org/a.deb  Could not write: No space left on device", RuntimeError),
-    ("E: setup failed: E: cannot find /usr/bin/qemu-aarch64-static", RuntimeError),
-])
-def test_fetching__a_fault_is_no_reason_to_skip(said, kind):
-    with pytest.raises(Exception) as caught, fetching("nothing"):
-        raise RuntimeError(f"mmdebstrap exited 25: I: running apt-get update...\n{said}\nE: it failed\n")
-    assert caught.type == kind
-
-
-# A newcomer's machine: what is essential, apt, and git.
-MINIMAL = ["--variant=minbase", "--include=ca-certificates,git", "--aptopt=Acquire::Check-Valid-Until \"false\""]
-
-# Words: the system; the commands to be run in the source; where this run keeps what
-# is made for guests: its room is there, and not free a second time.
-IN_SYSTEM = r"""
-cp /etc/resolv.conf /etc/hosts "$1/etc/"
-mount --bind "$1" "$1"
-for name in dev sys; do mount --rbind --make-rslave "/$name" "$1/$name"; done
-mount -t proc proc "$1/proc"
-mount -t tmpfs tmpfs "$1/run"
-mount --bind "$3" "$1/mnt"
-exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 sh -ec "cd /root/source; $2"
-"""
-
-
-def all_of_it(suite):
-    """As much as a suite is tried with: the words of the commands, and whether it is a checkout of git."""
-    every = [f"tests/demo {suite}",
-             "XDG_CACHE_HOME=/mnt tests/run -k test_status__initramfs"]
-    return pytest.param(suite, every, suite != STABLE, id=f"{suite}-all")
-
-
-@needs_mounts
-@pytest.mark.all_only
-@pytest.mark.parametrize("suite, commands, git", [all_of_it(suite) for suite in ("bookworm", "trixie", "sid")])
-def test_front_door__complete(suite, commands, git, source):
-    """On a minimal system, with what the commands install there alone."""
-    archive = fetched(suite, "minimal", MINIMAL)
-    # What a run that was killed has left goes as well.
-    system = CACHE / "minimal" / suite
-    with locked(system):
-        shutil.rmtree(system, ignore_errors=True)
-        system.mkdir()
-        try:
-            run("tar", "-C", system, "-xf", archive)
-            run("cp", "-a", source, system / "root/source")
-            if git:
-                run("sh", "-ec", "git init -q && git add .", cwd=system / "root/source")
-            LOGS.mkdir(parents=True, exist_ok=True)
-            with open(LOGS / f"front-door-{suite}.log", "w", encoding="utf-8") as log:
-                for command in commands:
-                    with making(f"{command}, on a minimal Debian ({suite})"):
-                        run("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", IN_SYSTEM, "sh",
-                            system, command, CACHE.parent, follow=log.write)
-        finally:
-            shutil.rmtree(system)
