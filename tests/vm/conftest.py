@@ -157,13 +157,13 @@ def boot(request, record_property):
                 guest.plug(path, number, readonly, settle=False)
 
         # With nothing but its own disk it is what a test begins with, not what it tests.
-        kept = first == own and not more and serial is None and not append
+        snapshot = first == own and not more and serial is None and not append
         record_property("booted", str(disk.paths[0]))
         name = request.node.name.replace("/", "-").removeprefix("test_")
         root = disk.roots.get(root, root) or next(iter(disk.roots.values()))
         return Guest(name, disk.kernel, disk.initrd, f"root={root} ro {append}", first + list(more), LOGS,
                      show=request.config.getoption("capture") == "no", meanwhile=attach if then else meanwhile,
-                     kept=kept)
+                     snapshot=snapshot)
     return start
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from guest import BootFailed, Guest
 from images import CACHE, STABLE
-from inert import SERIAL, base_disks, leaks, root_disks, seen, status
+from inert import SERIAL, base_disks, leaks, root_disks, found_by_scanners, status
 from layouts import FS_UUID, PART_UUID, disk
 
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
@@ -82,7 +82,7 @@ class Side(threading.Thread):
         self.row("kernel", kernel, kernel[0] if kernel else "no complaint")
         self.row("in /dev", False, guest.run("cd /dev; ls -d baseimage* 2>/dev/null || echo no baseimage")
                  .strip().replace("\n", ", "))
-        met = seen(guest)
+        met = found_by_scanners(guest)
         self.row("found by scanners", met, ", ".join(met) or "none")
         state = ("inert", "leaking", "could not tell", "no base image")[status(guest)[0]]
         self.row("baseimage-status says", state != "inert", state)

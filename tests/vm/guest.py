@@ -58,15 +58,15 @@ def accelerator():
     return ["-accel", "tcg", "-cpu", "max"]
 
 
-def place():
-    """Waits for one of the places that tests/run gives to guests; returns what gives it back when it is closed.
+def take_slot():
+    """Waits for one of the slots that tests/run gives to guests; returns what gives it back when it is closed.
 
     Each has a processor to itself, however many make disks meanwhile.  Outside tests/run nobody waits.
     """
     taken = contextlib.ExitStack()
-    places = os.environ.get("BASEIMAGE_PLACES")
-    while places:
-        for path in Path(places).iterdir():
+    slots = os.environ.get("BASEIMAGE_SLOTS")
+    while slots:
+        for path in Path(slots).iterdir():
             file = open(path, "rb")     # pylint: disable=consider-using-with
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -88,22 +88,22 @@ class Guest:
     are written to a throw-away overlay unless they are read-only.  The console
     goes to a file below logs, and with show to standard output as well.
 
-    kept: a guest like this one that has booted before is not booted again: it goes
+    snapshot: a guest like this one that has booted before is not booted again: it goes
     on from there, with what it had said.
     """
 
     PROGRAM, CONSOLE = "qemu-system-x86_64", "ttyS0"
 
     def __init__(self, name, kernel, initrd, append, disks, logs=None, show=False, meanwhile=None,
-                 kept=False):
+                 snapshot=False):
         self.directory = Path(tempfile.mkdtemp(prefix="guest-"))
         self.console = Path(logs or self.directory) / f"{name}.console.log"
         self.console.parent.mkdir(parents=True, exist_ok=True)
         self.console.write_bytes(b"")
         self.numbers = itertools.count()
         self.nodes = {}         # the disks that are attached: name to unplug by, serial
-        self.process = self.shell = self.qmp = self.place = None
-        self.show, self.meanwhile, self.kept = show, meanwhile, kept
+        self.process = self.shell = self.qmp = self.slot = None
+        self.show, self.meanwhile, self.snapshot = show, meanwhile, snapshot
         self.command = [
             # A guest does not outlive its test, whatever ends that.
             "setpriv", "--pdeathsig", "KILL",
@@ -173,16 +173,16 @@ class Guest:
         self.close()
 
     def boot(self):
-        if not self.kept:
+        if not self.snapshot:
             self.come_up()
             return
-        path = CACHE / "guests" / self.likeness()
+        path = CACHE / "guests" / self.snapshot_name()
         with made_once(path) as partial:
             if partial:
                 self.come_up()
-                self.keep(partial)
+                self.save_snapshot(partial)
                 return
-        self.resume(path)
+        self.load_snapshot(path)
 
     def come_up(self):
         self.start_qemu()
@@ -194,7 +194,7 @@ class Guest:
         self.settle()
 
     def start_qemu(self, *more):
-        self.place = place()
+        self.slot = take_slot()
         with open(self.directory / "qemu.log", "wb") as log:
             self.process = subprocess.Popen([*self.command, *more], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log)
@@ -207,15 +207,15 @@ class Guest:
         self.shell = pexpect.fdpexpect.fdspawn(self.socket.fileno(), encoding="utf-8",
                                                codec_errors="replace")
 
-    def likeness(self):
+    def snapshot_name(self):
         """What guests have in common of which one can stand for the other: all but their place."""
         version = subprocess.run([self.PROGRAM, "--version"], stdout=subprocess.PIPE, check=True).stdout
         words = "\0".join(self.command).replace(str(self.directory), "").replace(str(self.console), "")
         # A disk that was made again has other blocks under the same name.
         return digest(version, words, *(path.stat().st_mtime_ns for path in self.paths))
 
-    def keep(self, target):
-        """Writes what this guest is now to a directory, for resume(); it goes on."""
+    def save_snapshot(self, target):
+        """Writes what this guest is now to a directory, for load_snapshot(); it goes on."""
         target.mkdir()
         self.monitor("stop")
         self.monitor("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
@@ -226,14 +226,14 @@ class Guest:
         shutil.copy(self.console, target / "console")
         self.monitor("cont")
 
-    def resume(self, kept):
-        """Starts as what keep() wrote."""
-        for overlay in kept.glob("*.qcow2"):
+    def load_snapshot(self, saved):
+        """Starts as what save_snapshot() wrote."""
+        for overlay in saved.glob("*.qcow2"):
             shutil.copy(overlay, self.directory)
-        shutil.copy(kept / "console", self.console)
+        shutil.copy(saved / "console", self.console)
         # Its shell has to find its reader there.
         self.start_qemu("-incoming", "defer")
-        self.monitor("migrate-incoming", uri=f"exec:zstd -dcq {kept}/memory")
+        self.monitor("migrate-incoming", uri=f"exec:zstd -dcq {saved}/memory")
         self.wait_until(self.migrated)
         self.monitor("cont")
 
@@ -386,16 +386,16 @@ class Guest:
                 raise Silent(f"{self.last_words()}\nno change for {silence} s: {condition}")
             time.sleep(0.2)
 
-    def give_way(self):
+    def free_slot(self):
         """Lets another guest have its place: it has little to do from now on but wait."""
-        self.place.close()
+        self.slot.close()
 
     def close(self):
         if self.process:
             self.process.kill()
             self.process.wait()
-        if self.place:
-            self.place.close()
+        if self.slot:
+            self.slot.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

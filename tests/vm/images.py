@@ -49,12 +49,12 @@ FLAVOURS = {
     "backports": "initramfs-tools",
 }
 # Made of another, less some of its packages: to fetch a Debian takes long.
-LESS = {
+PURGED = {
     "plain": ("crypt", "cryptsetup-initramfs cryptsetup cryptsetup-bin busybox"),
     "busybox": ("crypt", "cryptsetup-initramfs cryptsetup cryptsetup-bin"),
     "dracut": ("dracut-crypt", "cryptsetup systemd-cryptsetup cryptsetup-bin"),
 }
-LESS["dracut-hostonly"] = LESS["dracut"]
+PURGED["dracut-hostonly"] = PURGED["dracut"]
 # The current stable release: what the demo boots.
 STABLE = "trixie"
 
@@ -285,9 +285,9 @@ def backports(suite):
 
 
 def tree(suite, flavour):
-    """The tar of a suite with the packages of a flavour, and those that it is to be LESS."""
-    if flavour in LESS:
-        flavour, _ = LESS[flavour]
+    """The tar of a suite with the packages of a flavour, and those that it is to be PURGED."""
+    if flavour in PURGED:
+        flavour, _ = PURGED[flavour]
     # autopkgtest shares a directory by 9p, which the small kernel does not know.
     kernel = "linux-image-amd64" if flavour == "autopkgtest" else "linux-image-cloud-amd64"
     packages = f"{COMMON.format(kernel=kernel)} {FLAVOURS[flavour]}".split()
@@ -344,8 +344,8 @@ def seed(suite, flavour, debs=()):
             with making(f"unpacking a guest's system ({suite}, {flavour})"):
                 nodes = [] if can_make_nodes() else ["--exclude=./dev/*"]
                 run("tar", "-C", partial, "-xf", tree(suite, flavour), *nodes)
-                if flavour in LESS:
-                    _, unwanted = LESS[flavour]
+                if flavour in PURGED:
+                    _, unwanted = PURGED[flavour]
                     chroot(partial, "dpkg", "--no-triggers", "--purge", *unwanted.split())
             configure(partial, flavour)
             with making(f"making its initramfs ({suite}, {flavour})") as follow:
@@ -359,10 +359,10 @@ def seed(suite, flavour, debs=()):
 
 
 def remake_initramfs(directory, flavour):
-    """For what configure(), or what it is LESS, changed in it."""
+    """For what configure(), or what it is PURGED, changed in it."""
     if flavour.startswith("dracut"):
         chroot(directory, "dracut", "--force", "--regenerate-all")
-    elif flavour in LESS:
+    elif flavour in PURGED:
         chroot(directory, "dpkg", "--configure", "--pending")
     elif flavour == "crypt":
         chroot(directory, "update-initramfs", "-u")

@@ -176,7 +176,7 @@ def leaks_udev(guest, names):
     return found
 
 
-def seen(guest):
+def found_by_scanners(guest):
     """Who finds the base image by looking for itself, and what it says; those
     that the guest does not have are left out."""
     script = "".join(f"if command -v {program} >/dev/null; then echo '@{name}'; ({command}) 2>&1; echo \"=$?\"; fi\n"
@@ -196,7 +196,7 @@ def harm(found):
     """What of leaks() is more than our marks amiss: the wrong root, no boot, the
     kernel's word, or somebody who finds the twin."""
     return {aspect: lines for aspect, lines in found.items()
-            if lines and aspect.startswith(("root", "boot", "kernel", "seen"))}
+            if lines and aspect.startswith(("root", "boot", "kernel", "scanner"))}
 
 
 def in_initramfs(guest):

@@ -9,7 +9,8 @@ import pytest
 
 from images import PLAIN_INIT
 from layouts import sparse
-from inert import SCANNERS, assert_inert, base_disks, devices, leaks, seen, status, times_bound, unplug_base
+from inert import (SCANNERS, assert_inert, base_disks, devices, found_by_scanners, leaks, status, times_bound,
+                   unplug_base)
 
 MANUAL = Path(__file__).parents[2] / "man/baseimage-udev.7.in"
 
@@ -133,7 +134,7 @@ def test_base_image__beside_other_packages(make_disk, boot, plug_base):
     with boot(disk, "before") as guest:
         plug_base(guest, disk)
         assert leaks_but_zfs(guest) == {}
-        assert seen(guest) == {}
+        assert found_by_scanners(guest) == {}
 
 
 # They look at the base image, but have no word of it; what they may do to it is
@@ -150,7 +151,7 @@ def test_scanners__see_the_twin(make_disk, boot, plug_base):
             # btrfs names both where one is newer: once root has been written.
             guest.run("touch /written && sync")
             plug_base(guest, disk)
-            met |= seen(guest)
+            met |= found_by_scanners(guest)
     assert SCANNERS.keys() - met.keys() == SILENT, met
 
 
@@ -162,16 +163,16 @@ def test_lvm__bare_disk(make_disk, boot, plug_base):
         found = leaks(guest)
         assert [line for line in found.pop("root") if not line.startswith("failed: lvm2-monitor")] == []
         assert not any(found.values()), found
-        assert "vgchange" in seen(guest)
+        assert "vgchange" in found_by_scanners(guest)
         recipe, = re.findall(r"^devices \{\n.*?^\}\n", MANUAL.read_text(), re.M | re.S)
         guest.run(f"cat >/etc/lvm/lvmlocal.conf <<'END'\n{recipe}END")
-        met = seen(guest)
+        met = found_by_scanners(guest)
         assert met.keys() <= {"blkid", "lsblk"}, met
         assert guest.run("readlink -f $(pvs --noheadings -o pv_name)") == "/dev/vdb\n"
 
 
 # What a new block device would change: links, and what scanners find.
-SEEN = "find /dev/disk -type l -printf '%p %l\\n' | sort; blkid -c /dev/null | sort; pvs"
+WHAT_OTHERS_FIND = "find /dev/disk -type l -printf '%p %l\\n' | sort; blkid -c /dev/null | sort; pvs"
 
 
 @pytest.mark.all_only
@@ -187,14 +188,14 @@ def test_manual__reads_a_file(make_disk, boot, plug_base, tmp_path):
         guest.plug(sparse(tmp_path / "room.raw", 2 << 30), "ROOM", readonly=False)
         guest.run("mkfs.ext4 -q /dev/vdb; udevadm trigger --settle /dev/vdb; mount /dev/vdb /media")
         node, = plug_base(guest, disk)
-        before = guest.run(SEEN)
+        before = guest.run(WHAT_OTHERS_FIND)
         assert guest.run(f"{debugfs} 2>/dev/null").strip() == "guest"
-        assert guest.run(SEEN) == before
+        assert guest.run(WHAT_OTHERS_FIND) == before
         guest.unplug(node)
         plug_base(guest, make_disk(layout="btrfs"))
         guest.run("cd /media; mkdir DIR; read -r start size <<.\n$(partx -sgo START,SECTORS /dev/baseimage | head -n 1)\n.\n"
                   + copy.replace("START", "$start").replace("COUNT", "$size") + "\n" + restore)
         assert guest.run("cat /media/DIR/etc/hostname") == "guest\n"
-        assert guest.run(SEEN) == before
+        assert guest.run(WHAT_OTHERS_FIND) == before
         guest.run("modprobe loop; mount -o ro,loop,offset=$((2048 * 512)) /dev/baseimage /mnt; udevadm settle")
-        assert guest.run(SEEN) != before
+        assert guest.run(WHAT_OTHERS_FIND) != before

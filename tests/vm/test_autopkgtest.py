@@ -12,7 +12,7 @@ import pytest
 
 from chroots import copy_source
 from conftest import LOGS
-from guest import QUICK, accelerator, place
+from guest import QUICK, accelerator, take_slot
 from images import run, unpacked
 from inert import SERIAL
 
@@ -61,7 +61,7 @@ def autopkgtest(request, tmp_path):
             *accelerator(), "-nic", "none", "-kernel", str(disk.kernel), "-initrd", str(initrd),
             "-append", f"console=ttyS0 panic=5 {QUICK} root={disk.roots['partuuid']} ro"])))
         qemu.chmod(0o755)
-        with place():
+        with take_slot():
             print(run("autopkgtest", "--no-built-binaries", *(f"--test-name={name}" for name in tests),
                       f"--timeout-factor={TIMEOUT_FACTOR}", f"--output-dir={tmp_path}/output", tmp_path / "source",
                       "--", "qemu", f"--qemu-command={qemu}", "--boot=none", f"--timeout-reboot={BOOT_SECONDS}",

@@ -106,7 +106,7 @@ def test_names__hostile(make_disk, boot, plug_base, fault):
 
 def wait_in_vain(guest):
     guest.await_console(AWAITS_ROOT)
-    guest.give_way()
+    guest.free_slot()
 
 
 def test_root__with_that_serial(make_disk, boot, fault):

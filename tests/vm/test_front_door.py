@@ -18,18 +18,18 @@ COMMANDS = ["tests/demo", "tests/run", "tests/bench/run"]
 
 
 @pytest.fixture
-def place():
+def directory():
     """A directory that everybody can read."""
     with tempfile.TemporaryDirectory(prefix="front-door-", dir="/var/tmp") as name:
-        directory = Path(name)
-        directory.chmod(0o755)
-        yield directory
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
 
 
 @pytest.fixture
-def source(place):
-    run("sh", "-c", f". tests/lib.sh; copy_source {place}/source", cwd=SOURCE)
-    return place / "source"
+def source(directory):
+    run("sh", "-c", f". tests/lib.sh; copy_source {directory}/source", cwd=SOURCE)
+    return directory / "source"
 
 
 # However little is free where this runs.
@@ -55,18 +55,18 @@ LACKS = {
 @needs_mounts
 @pytest.mark.parametrize("command, lack", [(command, lack) for command in COMMANDS for lack in LACKS
                                            if command == "tests/demo" or lack in ("temporary room", "apt")])
-def test_front_door__says_what_is_lacking(command, lack, place, source):
+def test_front_door__says_what_is_lacking(command, lack, directory, source):
     take, message = LACKS[lack]
     for name in ("cache", "temp"):
-        (place / name).mkdir(mode=0o777)
-        (place / name).chmod(0o777)
+        (directory / name).mkdir(mode=0o777)
+        (directory / name).chmod(0o777)
     tools = source / "bin"
     tools.mkdir()
     for tool in ("sh", "env", "dirname", "id"):
         (tools / tool).symlink_to(shutil.which(tool, path="/usr/bin:/usr/sbin"))
     result = subprocess.run(
         [*take, "sh", command], cwd=source, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        env=os.environ | {"XDG_CACHE_HOME": f"{place}/cache", "TMPDIR": f"{place}/temp"})
+        env=os.environ | {"XDG_CACHE_HOME": f"{directory}/cache", "TMPDIR": f"{directory}/temp"})
     said, = result.stderr.splitlines()
     assert said.startswith(f"{command}: ") and re.search(message, said), result
     assert (result.returncode, result.stdout) == (2, "")

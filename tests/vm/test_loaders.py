@@ -10,7 +10,7 @@ import loaders
 from conftest import LOGS
 from guest import BootFailed, SelfBooting, Silent
 from images import STABLE
-from inert import SERIAL, assert_inert, harm, leaks, root_disks, seen, status
+from inert import SERIAL, assert_inert, harm, leaks, root_disks, found_by_scanners, status
 
 # A base image that QEMU is given "before" the own disk has the lower slot, and does most harm.
 # "advised" gives the own disk the lower slot and bootindex=1.
@@ -57,7 +57,7 @@ def test_loader__inert(suite, loader, attached, boot):
         assert_inert(guest)
         if loader == "ovmf-uki":
             check_discoverable(guest)
-        assert seen(guest) == {}
+        assert found_by_scanners(guest) == {}
         said = status(guest)
         assert said[0] == 0, said
         assert read == (("base", "base") if attached == "before" else ("own", "own"))
@@ -73,7 +73,7 @@ def test_loader__harm_without_package(suite, loader, attached, boot):
             found = leaks(guest)
             # These take an emulated guest long.
             if not harm(found):
-                found |= {f"seen by {name}": lines for name, lines in seen(guest).items()}
+                found |= {f"scanner {name}": lines for name, lines in found_by_scanners(guest).items()}
     except (BootFailed, Silent) as failure:
         found = {"boot": [str(failure)]}
     came_to = harm(found)

@@ -6,7 +6,7 @@ import re
 import cases
 import layouts
 from guest import BootFailed
-from inert import (assert_inert, base_disks, devices, harm, in_initramfs, leaks, seen, status, times_bound,
+from inert import (assert_inert, base_disks, devices, harm, in_initramfs, leaks, found_by_scanners, status, times_bound,
                    unplug_base)
 
 # If the file system is on the disk itself, there is no partition to delete, and
@@ -46,7 +46,7 @@ def test_base_image__inert(case, make_disk, boot, plug_base, record_property):
         said = status(guest)
         assert said is None or said[0] == 0, said
         remains = set() if not bare else REMAINS_BULLSEYE if case.suite == "bullseye" else REMAINS
-        assert {name: said for name, said in seen(guest).items() if name not in remains} == {}
+        assert {name: said for name, said in found_by_scanners(guest).items() if name not in remains} == {}
         # Scanners have not had the partition table read again.
         assert devices(guest, base_disks(guest)) == base_disks(guest)
         # udev is the same with each layout.
@@ -73,7 +73,7 @@ def test_base_image__harm_without_package(control, make_disk, boot, plug_base, r
                 plug_base(guest, disk)
             found = leaks(guest)
             check_status_names(found, *status(guest))
-            found |= {f"seen by {name}": lines for name, lines in seen(guest).items()}
+            found |= {f"scanner {name}": lines for name, lines in found_by_scanners(guest).items()}
     except BootFailed as failure:
         assert attached != "plugged", "a guest without base image must boot"
         found = {"boot": [str(failure)]}

@@ -42,15 +42,15 @@ def dev_links(guest):
 
 @pytest.mark.parametrize("suite", [pytest.param("bookworm", marks=pytest.mark.all_only), "trixie"])
 def test_other_devices__unchanged(suite, make_disk, boot):
-    seen = []
+    databases = []
     for package in (False, True):
         disk = make_disk(suite, layout="ext4", package=package)
         blank = make_disk(suite, layout="btrfs", package=False)
         more = [(disk.paths[0] if twin else blank.paths[0], serial, True) for serial, twin in OTHERS]
         # By the kernel's name: the UUIDs of root lead to any of the twins.
         with boot(disk, append="root=/dev/vda1", more=more) as guest:
-            seen.append((comparable(guest), dev_links(guest)))
-    (without, links_without), (with_, links_with) = seen
+            databases.append((comparable(guest), dev_links(guest)))
+    (without, links_without), (with_, links_with) = databases
     assert sorted(with_.keys() ^ without.keys()) == []
     different = {path: with_[path] ^ without[path] for path in without if with_[path] != without[path]}
     assert different == {}

@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 
 import loaders
-from chroots import SOURCE, Chroot, chroot_tree, needs_mounts
+from chroots import SOURCE, Chroot, chroot_tree, copy_source, needs_mounts
 from conftest import LOGS
 from guest import Guest, SelfBooting
 from images import SHELL_UNIT, STABLE, run
 from inert import assert_inert, status
 
 RECIPES = (SOURCE / "doc/RECIPES").read_text(encoding="utf-8")
+README = (SOURCE / "README").read_text(encoding="utf-8")
 # Beside the tool itself, what it asks for, recommends or suggests.
 TOOLS = {
     "mmdebstrap": "mmdebstrap e2fsprogs",
@@ -105,7 +106,28 @@ def status_program(status_deb, tmp_path):
 
 def test_readme__has_the_recipe():
     """README has a copy of the recipe for QEMU."""
-    assert textwrap.indent(recipe("Attach the disk", "QEMU"), "    ") in (SOURCE / "README").read_text(encoding="utf-8")
+    assert textwrap.indent(recipe("Attach the disk", "QEMU"), "    ") in README
+
+
+def readme_lines(begin):
+    """The indented lines of README from the one that begins so up to a blank line."""
+    return textwrap.dedent(re.search(rf"^    {re.escape(begin)}(?:.*\n)+?(?=\n)", README, re.M)[0])
+
+
+def test_readme__quick_start(deb, status_deb, tmp_path):
+    """The commands of README build, install and boot, and baseimage-status prints what README says."""
+    source = copy_source(tmp_path / "build/tree")
+    run("sh", "-ec", readme_lines("$ dpkg-buildpackage").removeprefix("$ "), cwd=source)
+    tree = chroot_tree(f"{STABLE}-udev", f"udev ({STABLE})", STABLE, "--include=udev,libblkid1,libmount1,libsmartcols1")
+    chroot = Chroot(tree, tmp_path)
+    chroot.inside("cd /build\n" + readme_lines("# apt install").removeprefix("# "))
+    _, image = loaders.disks(STABLE, loaders.LOADERS["seabios-grub"], (status_deb, deb))
+    run("cp", "--sparse=always", image, chroot.build / "base.img")
+    script = readme_lines("qemu-img create").replace(Guest.PROGRAM, f"exec {Guest.PROGRAM}")
+    command, expected = readme_lines("# baseimage-status").split("\n", 1)
+    with RecipeGuest("readme", script, chroot.build) as guest:
+        assert guest.run(command.removeprefix("# ")) == expected
+        assert_inert(guest)
 
 
 @pytest.mark.tool("mmdebstrap")

@@ -13,7 +13,7 @@ import pytest
 from chroots import Chroot, chroot_tree, needs_mounts
 from conftest import LOGS
 from images import backports, run
-from inert import SERIAL, assert_inert, base_disks, leaks, root_disks, seen, unplug_base
+from inert import SERIAL, assert_inert, base_disks, leaks, root_disks, found_by_scanners, unplug_base
 from layouts import SWAP_UUID
 
 
@@ -100,12 +100,12 @@ def test_try__without_installing(helper, make_disk, boot, plug_base, manual, deb
         plug_base(guest, disk)
         if helper:
             assert_inert(guest)
-            assert seen(guest) == {}
+            assert found_by_scanners(guest) == {}
         else:
             found = leaks(guest)
             assert found.pop("partitions") == ["vdb1", "vdb2"]
             assert not any(found.values()), found
-            assert seen(guest).keys() == {"blkid", "findfs"}
+            assert found_by_scanners(guest).keys() == {"blkid", "findfs"}
 
 
 @pytest.mark.all_only
@@ -162,7 +162,7 @@ def test_soft_reboot(make_disk, boot):
         guest.settle()
         assert guest.run("systemctl show -P SoftRebootsCount") == "1\n"
         assert_inert(guest, read=True)
-        assert seen(guest) == {}
+        assert found_by_scanners(guest) == {}
 
 
 # What QEMU puts between the base image and the guest.
@@ -220,7 +220,7 @@ def test_installer__default_layout(layout, root, make_disk, boot):
     disk = make_disk(layout=layout)
     with boot(disk, "around", root, f"resume=UUID={SWAP_UUID}") as guest:
         assert_inert(guest)
-        assert seen(guest) == {}
+        assert found_by_scanners(guest) == {}
         own = root_disks(guest) & set(guest.block_devices().split())
         used = guest.run("swapon --show=NAME --noheadings; findmnt -nvo SOURCE /boot || :").split()
         assert len(used) == (2 if layout == "dos-lvm" else 1)
@@ -246,7 +246,7 @@ def test_initramfs__two_at_once(last, make_disk, boot, tmp_path):
     initrd.write_bytes(other.initrd.read_bytes() + disk.initrd.read_bytes())
     with boot(replace(disk, initrd=initrd), "around", append="rd.shell=0 rd.emergency=reboot fsck.mode=skip") as guest:
         assert_inert(guest)
-        assert seen(guest) == {}
+        assert found_by_scanners(guest) == {}
 
 
 @pytest.mark.all_only       # three Debians to fetch
@@ -262,7 +262,7 @@ def test_release__between_releases(suite, flavour, command, version, make_disk, 
         unplug_base(guest)
         plug_base(guest, disk)
         assert_inert(guest)
-        assert seen(guest) == {}
+        assert found_by_scanners(guest) == {}
 
 
 @needs_mounts
@@ -308,7 +308,7 @@ def test_live_system__medium_and_persistence(make_disk, boot):
         assert guest.run("findmnt -nvo SOURCE /run/live/medium") == "/dev/vdb1\n"
         assert guest.run("findmnt -nvo SOURCE /run/live/persistence/vdb2") == "/dev/vdb2\n"
         assert_inert(guest)
-        assert seen(guest) == {}
+        assert found_by_scanners(guest) == {}
 
 
 def ends(guest, command):
@@ -346,7 +346,7 @@ def test_hibernation__resumes(when, make_disk, boot, tmp_path):
         guest.run("echo 1 >/sys/bus/pci/rescan; until ls /sys/block/vdb; do sleep 1; done")
         guest.settle()
         assert_inert(guest)
-        assert seen(guest) == {}
+        assert found_by_scanners(guest) == {}
 
 
 @pytest.mark.all_only       # an initramfs made and two kernels booted, under emulation
