@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "config.h"
-#include "read-all.h"
+#include "run-suite.h"
 
 #define CONTRACT "ID_FS_UUID=\"\"\nID_FS_TYPE=\"\"\nSYSTEMD_READY=0\nSYSTEMD_IGNORE=1\n"
 #define USAGE                                                                                               \
@@ -62,6 +62,17 @@ static int spawn(const char *serial, char *const argv[], int out, int err) {
         ck_assert_int_eq(waitpid(pid, &status, 0), pid);
         free(helper);
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* Reads fd until its end or until buffer is full.  Terminates the string, and closes fd. */
+static void read_all(int fd, char *buffer, size_t size) {
+        size_t used = 0;
+        ssize_t n;
+
+        while (used < size - 1 && (n = read(fd, buffer + used, size - 1 - used)) > 0)
+                used += (size_t)n;
+        buffer[used] = '\0';
+        close(fd);
 }
 
 static struct run capture(const char *serial, char *const argv[]) {
@@ -228,10 +239,5 @@ int main(void) {
         Suite *suite = suite_create("baseimage_id");
         suite_add_tcase(suite, process);
         suite_add_tcase(suite, output);
-
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return run_suite(suite);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "partitions.h"
+#include "run-suite.h"
 
 enum { DISK = 42, NUMBERS = 256 };
 
@@ -149,9 +150,5 @@ int main(void) {
 
         Suite *suite = suite_create("partitions");
         suite_add_tcase(suite, partitions);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return run_suite(suite);
 }

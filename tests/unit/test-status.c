@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "run-suite.h"
+
 #define N(array) (sizeof(array) / sizeof(*(array)))
 
 static char output[1 << 20];
@@ -351,9 +353,5 @@ int main(void) {
         tcase_add_test(cases, test_run__usage);
         tcase_add_test(cases, test_table__one_screen);
         suite_add_tcase(suite, cases);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return run_suite(suite);
 }
