@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What udev is to know about a block device, as IMPORT{program} reads it:
- * KEY=value lines, each ended by a newline.
+/* Decides whether a block device is the base image.
  *
- * id_serial: the device's ID_SERIAL, or NULL where it has none.
- * Returns the contract for the base image, "" for every other device; a
- * constant either way, never NULL. */
+ * id_serial: the device's ID_SERIAL, or NULL if the device has none.
+ * Returns the properties that udev's IMPORT{program} reads: a KEY=value line for
+ * each.  For a device that is not the base image, returns "". */
 const char *baseimage_properties(const char *id_serial);

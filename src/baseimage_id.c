@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The helper of 59-baseimage.rules.  Without arguments it tells from ID_SERIAL
- * whether a device is the base image.  With arguments it does what the rule has
- * in RUN.  It uses no stdio, no heap and no strerror(), so that the static
- * program stays below 8 KiB and starts with the fewest system calls. */
+ * This is the helper of 59-baseimage.rules.  Without arguments it prints properties
+ * if ID_SERIAL is that of the base image.  The rule's RUN calls the helper with
+ * arguments, to delete partitions or to unbind the disk.  The helper uses no stdio, no heap and no
+ * strerror(): the static program must stay below 8 KiB and start with few system calls. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -26,17 +26,20 @@ static const char usage[] = "Usage: baseimage_id\n"
                             "       baseimage_id unbind VIRTIO-DEVICE\n"
                             "       baseimage_id --help | --version\n";
 
-/* Prints to standard error what failed, with which errno.
+/* Prints a message to standard error.
+ *
+ * object: the file or device that the message is about
+ * problem: ": " and the text of the message
+ * error: a positive errno
  * Returns the exit status. */
-static int fail(const char *thing, const char *what, int error) {
+static int fail(const char *object, const char *problem, int error) {
         /* An errno has at most three digits. */
         char number[] = { (char)('0' + error / 100), (char)('0' + error / 10 % 10), (char)('0' + error % 10),
                           '\0' };
 
-        /* If standard error is gone as well, only the exit status is left. */
         write_all(STDERR_FILENO, "baseimage_id: ");
-        write_all(STDERR_FILENO, thing);
-        write_all(STDERR_FILENO, what);
+        write_all(STDERR_FILENO, object);
+        write_all(STDERR_FILENO, problem);
         write_all(STDERR_FILENO, " (errno ");
         write_all(STDERR_FILENO, number + (error < 100) + (error < 10));
         write_all(STDERR_FILENO, ")\n");
@@ -45,11 +48,11 @@ static int fail(const char *thing, const char *what, int error) {
 
 /* Prints text to standard output.  Returns the exit status. */
 static int print(const char *text) {
-        /* Static: on the stack it costs 128 bytes of stack protector. */
+        /* On the stack, the variable would add 128 bytes for the stack protector. */
         static sigset_t pipe_signal;
 
-        /* A reader that is gone must end in a message, not in SIGPIPE.  To block
-         * the signal takes one system call, and less code than a handler. */
+        /* If the reader of a pipe has closed it, write() must fail with EPIPE.  SIGPIPE
+         * would end the helper without a message. */
         sigemptyset(&pipe_signal);
         sigaddset(&pipe_signal, SIGPIPE);
         sigprocmask(SIG_BLOCK, &pipe_signal, NULL);
@@ -58,7 +61,7 @@ static int print(const char *text) {
         return r < 0 ? fail("standard output", ": cannot write", -r) : EXIT_SUCCESS;
 }
 
-/* Returns ID_SERIAL of the environment, or NULL. */
+/* Returns the environment variable ID_SERIAL, or NULL. */
 static const char *get_serial(void) {
         for (char **variable = environ; variable && *variable; variable++) {
                 const char *value = startswith(*variable, "ID_SERIAL=");
@@ -68,7 +71,7 @@ static const char *get_serial(void) {
         return NULL;
 }
 
-/* Returns the number that text is, from 1 to 255, or 0 if it is none. */
+/* Returns the partition number in text, from 1 to 255.  Returns 0 for any other text. */
 static int parse_partition(const char *text) {
         int number = 0;
 
@@ -80,7 +83,8 @@ static int parse_partition(const char *text) {
         return number <= 255 ? number : 0;
 }
 
-/* disk: a device node.  partition: its number, or 0 for all of them.
+/* disk: the path of the disk's device node.
+ * partition: the number of the partition to delete, or 0 for all partitions.
  * Returns the exit status. */
 static int run_delete(const char *disk, int partition) {
         int fd = open(disk, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -91,16 +95,15 @@ static int run_delete(const char *disk, int partition) {
         return r < 0 ? fail(disk, ": cannot delete a partition", -r) : EXIT_SUCCESS;
 }
 
-/* Returns the exit status. */
 static int run_unbind(const char *device) {
-        int r = unbind_until_real_system(device);
+        int r = unbind_until_coldplug(device);
         return r < 0 ? fail(device, ": cannot unbind", -r) : EXIT_SUCCESS;
 }
 
 int main(int argc, char *argv[]) {
         if (argc <= 1) {
                 const char *properties = baseimage_properties(get_serial());
-                /* Most devices are not the base image: they cost no system call. */
+                /* For most devices there is nothing to print, so they cost no system call. */
                 return *properties ? print(properties) : EXIT_SUCCESS;
         }
         if (argc == 2 && strcmp(argv[1], "--help") == 0)

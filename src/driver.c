@@ -10,23 +10,24 @@
 #include "driver.h"
 #include "util.h"
 
-/* Before and after the name of the device.  The rule retries at each coldplug
- * until the disk has a driver, and only then removes itself.  It must not run in
- * the initramfs, where udevd reads it as well. */
-static const char before[] = "# The initramfs unbound this disk.\n"
-                             "TEST==\"" BASEIMAGE_INITRAMFS_MARKER "\", GOTO=\"end\"\n"
-                             "TEST==\"/etc/initrd-release\", GOTO=\"end\"\n"
-                             "TEST==\"/usr/lib/initrd-release\", GOTO=\"end\"\n"
-                             "TEST==\"/conf/initramfs.conf\", GOTO=\"end\"\n"
-                             "ACTION==\"add|change\", SUBSYSTEM==\"virtio\", KERNEL==\"";
-static const char after[] = "\", RUN+=\"/bin/sh -c 'echo %k >" BASEIMAGE_DRIVER "/bind;"
-                            " ! test -e /sys/bus/virtio/devices/%k/driver ||"
-                            " rm " BASEIMAGE_BIND_RULES "%k.rules'\"\n"
-                            "LABEL=\"end\"\n";
+/* The text of the rule before and after the name of the device.  The rule must not
+ * bind the disk in the initramfs, where udevd reads it as well.  Each coldplug of
+ * the running system runs the rule until the disk has a driver.  Then the rule
+ * removes its own file. */
+static const char rule_start[] = "# The initramfs unbound this disk.\n"
+                                 "TEST==\"" BASEIMAGE_INITRAMFS_MARKER "\", GOTO=\"end\"\n"
+                                 "TEST==\"/etc/initrd-release\", GOTO=\"end\"\n"
+                                 "TEST==\"/usr/lib/initrd-release\", GOTO=\"end\"\n"
+                                 "TEST==\"/conf/initramfs.conf\", GOTO=\"end\"\n"
+                                 "ACTION==\"add|change\", SUBSYSTEM==\"virtio\", KERNEL==\"";
+static const char rule_end[] = "\", RUN+=\"/bin/sh -c 'echo %k >" BASEIMAGE_DRIVER_D "/bind;"
+                               " ! test -e /sys/bus/virtio/devices/%k/driver ||"
+                               " rm " BASEIMAGE_BIND_RULE_PREFIX "%k.rules'\"\n"
+                               "LABEL=\"end\"\n";
 
 enum { DIGITS_MAX = 10 };
 
-/* Writes three texts to a file, which it makes if flags say so.
+/* Opens a file with the flags of open(2), and writes three texts to it.
  * Returns 0, or a negative errno. */
 static int write_file(const char *path, int flags, const char *first, const char *second,
                       const char *third) {
@@ -43,7 +44,7 @@ static int write_file(const char *path, int flags, const char *first, const char
         return r;
 }
 
-/* The kernel's names are "virtio" and an int (drivers/virtio/virtio.c). */
+/* The kernel names a device "virtio" and a decimal int (drivers/virtio/virtio.c). */
 static bool is_virtio_device(const char *name) {
         const char *number = startswith(name, "virtio");
         size_t digits = 0;
@@ -53,20 +54,21 @@ static bool is_virtio_device(const char *name) {
         return digits > 0 && digits <= DIGITS_MAX && !number[digits];
 }
 
-int unbind_until_real_system(const char *device) {
-        static char rule[sizeof BASEIMAGE_BIND_RULES + sizeof "virtio" + DIGITS_MAX + sizeof ".rules"];
+int unbind_until_coldplug(const char *device) {
+        static char rule_path[sizeof BASEIMAGE_BIND_RULE_PREFIX + sizeof "virtio" + DIGITS_MAX +
+                              sizeof ".rules"];
 
         if (!is_virtio_device(device))
                 return -EINVAL;
-        stpcpy(stpcpy(stpcpy(rule, BASEIMAGE_BIND_RULES), device), ".rules");
+        stpcpy(stpcpy(stpcpy(rule_path, BASEIMAGE_BIND_RULE_PREFIX), device), ".rules");
 
-        /* udevd makes /run/udev. */
+        /* udevd has already created /run/udev. */
         if (mkdir(BASEIMAGE_BIND_RULES_D, 0755) < 0 && errno != EEXIST)
                 return -errno;
-        int r = write_file(rule, O_CREAT | O_TRUNC, before, device, after);
+        int r = write_file(rule_path, O_CREAT | O_TRUNC, rule_start, device, rule_end);
         if (r == 0)
-                r = write_file(BASEIMAGE_DRIVER "/unbind", 0, device, "", "");
+                r = write_file(BASEIMAGE_DRIVER_D "/unbind", 0, device, "", "");
         if (r < 0)
-                unlink(rule);
+                unlink(rule_path);
         return r;
 }

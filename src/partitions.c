@@ -6,7 +6,7 @@
 
 #include "partitions.h"
 
-/* From the kernel's linux/blkpg.h and linux/fs.h, which musl does not ship. */
+/* These are copies from the kernel's linux/blkpg.h and linux/fs.h: musl lacks both. */
 struct blkpg_partition {
         long long start;
         long long length;
@@ -30,9 +30,9 @@ enum {
 
 enum { RETRIES = 20, RETRY_MILLISECONDS = 100 };
 
-/* Returns 0, also if the partition or the disk is gone; or a negative errno. */
+/* Returns 0, also if the partition or the disk does not exist; or a negative errno. */
 static int delete_once(int fd, int number) {
-        /* Static, because both cost less code than on the stack. */
+        /* Static variables need less code than variables on the stack. */
         static struct blkpg_partition partition;
         static struct blkpg_ioctl_arg argument = {
                 .op = BLKPG_DEL_PARTITION,

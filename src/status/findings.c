@@ -8,34 +8,38 @@
 #define FIND_RULE "find the rule that interferes: udevadm test --action=change /sys/class/block/%s"
 #define BOOT_AGAIN "; if root is on it, boot again with the rule in the initramfs"
 
-/* Each %s is the name that add_finding() gets. */
+/* add_finding() replaces each %s by its argument "name". */
 static const struct {
         const char *name, *remedy;
 } kinds[] = {
-        [KIND_OFF] = { "rule", "boot without " BASEIMAGE_OPTION "=off" },
-        [KIND_RULE] = { "rule", "install baseimage-udev (or unmask its rule), then: " TRIGGER },
+        [KIND_RULE_DISABLED] = { "rule", "boot without " BASEIMAGE_OPTION "=off" },
+        [KIND_RULE_MISSING] = { "rule", "install baseimage-udev (or unmask its rule), then: " TRIGGER },
         [KIND_MARK] = { "mark", FIND_RULE },
         [KIND_PROPERTY] = { "property", FIND_RULE },
-        [KIND_LINK] = { "link", FIND_RULE },
-        [KIND_NAME] = { "name", "see what has it, and why: udevadm info /dev/baseimage; then: " TRIGGER },
-        [KIND_PARTITION] = { "partition", "close what has it open (fuser -v /dev/%s), then: " TRIGGER },
-        [KIND_ROOT] = { "mount", "give the guest's own disk another serial, or boot again with the rule in "
-                                 "the initramfs" },
-        [KIND_MOUNT] = { "mount", "umount %s; see that /etc/fstab does not mount it" },
-        [KIND_SWAP] = { "swap", "swapoff %s; see that /etc/fstab does not name it" },
+        [KIND_EXTRA_LINK] = { "link", FIND_RULE },
+        [KIND_MISSING_LINK] = { "name", "find the device that has this link: udevadm info /dev/baseimage; "
+                                        "then: " TRIGGER },
+        [KIND_PARTITION] = { "partition",
+                             "close the program that has it open (fuser -v /dev/%s), then: " TRIGGER },
+        [KIND_ROOT_MOUNT] = { "mount",
+                              "give the guest's own disk another serial, or boot again with the rule in "
+                              "the initramfs" },
+        [KIND_MOUNT] = { "mount", "umount %s; make sure that /etc/fstab does not mount it" },
+        [KIND_SWAP] = { "swap", "swapoff %s; make sure that /etc/fstab does not name it" },
         [KIND_HOLDER] = { "holder", "%s" BOOT_AGAIN },
-        [KIND_BTRFS] = { "btrfs", "umount this file system, then: btrfs device scan --forget" BOOT_AGAIN },
-        [KIND_LOOP] = { "loop", "umount what is on /dev/%s, then: losetup -d /dev/%s" },
+        [KIND_BTRFS] = { "btrfs", "unmount this file system, then: btrfs device scan --forget" BOOT_AGAIN },
+        [KIND_LOOP] = { "loop", "unmount /dev/%s, then: losetup -d /dev/%s" },
         [KIND_INITRAMFS] = { "initramfs",
                              "update-initramfs -u -k all, or: dracut --force --regenerate-all" },
-        [KIND_ERROR] = { "error", "run baseimage-status as root, or again if the disk was just attached" },
+        [KIND_ERROR] = { "error",
+                         "run baseimage-status as root; if the disk was just attached, run it again" },
         [KIND_PENDING] = { "pending", "udevadm settle; udevadm trigger --action=add --settle /dev/%s" },
-        [KIND_UNBOUND] = { "unbound", "echo %s > " BASEIMAGE_DRIVER "/bind" },
-        [KIND_LEFT] = { "unbound", "udevadm trigger --type=devices --action=add" },
-        [KIND_LVM] = { "content", "have LVM's filter reject /dev/%s: see baseimage-udev(7)" },
+        [KIND_NO_DRIVER] = { "unbound", "echo %s > " BASEIMAGE_DRIVER_D "/bind" },
+        [KIND_BIND_PENDING] = { "unbound", "udevadm trigger --type=devices --action=add" },
+        [KIND_LVM_CONTENT] = { "content", "have LVM's filter reject /dev/%s: see baseimage-udev(7)" },
         [KIND_CONTENT] = { "content", "use an image with partitions: see baseimage-udev(7)" },
         [KIND_OPTION] = { "option", "boot without " BASEIMAGE_OPTION },
-        [KIND_ACCESS] = { "access", "attach it read-only" },
+        [KIND_ACCESS] = { "access", "attach the disk read-only" },
 };
 
 const char *kind_to_string(enum kind kind) {
@@ -59,7 +63,7 @@ char *format(const char *template, ...) {
         return check_memory(n < 0 ? NULL : text);
 }
 
-/* Disks and users choose names.  Terminals, logs and JSON must stand them. */
+/* Escapes all but printable ASCII, because disks and users choose names.  Frees text. */
 static char *escape(char *text) {
         char *escaped = check_memory(malloc(strlen(text) * 4 + 1)), *end = escaped;
 
@@ -72,16 +76,16 @@ static char *escape(char *text) {
 
 void add_finding(struct status *s, struct device *d, enum kind kind, const char *name, const char *evidence,
                  ...) {
-        struct finding finding = { .device = d, .kind = d && !d->disk->wanted ? _KINDS : kind };
+        struct finding finding = { .device = d, .kind = d && !d->disk->selected ? KIND_NONE : kind };
         va_list ap;
 
         va_start(ap, evidence);
         int n = vasprintf(&finding.evidence, evidence, ap);
         va_end(ap);
         finding.evidence = escape(check_memory(n < 0 ? NULL : finding.evidence));
-        /* What the rule would have prevented goes with it. */
-        if (d && kind <= KIND_PARTITION && d->disk->unruled != _KINDS) {
-                kind = d->disk->unruled;
+        /* If the rule did not run, this finding results from that and has the same remedy. */
+        if (d && kind <= KIND_PARTITION && d->disk->rule_problem != KIND_NONE) {
+                kind = d->disk->rule_problem;
                 name = d->disk->name;
         }
         finding.remedy = escape(format(kinds[kind].remedy, name, name));
@@ -98,13 +102,13 @@ bool is_of_disk(const struct finding *f, const struct device *disk) {
 }
 
 enum state state_of(const struct status *s, const struct device *disk) {
-        enum kind worst = _KINDS;
+        enum kind worst = KIND_NONE;
 
-        /* A finding without a disk counts for each disk. */
+        /* A finding without a base image counts for each base image. */
         for_each_finding (f, s)
                 if ((!disk || !f->device || is_of_disk(f, disk)) && f->kind < worst)
                         worst = f->kind;
-        if (worst < KIND_LVM)
+        if (worst < KIND_LVM_CONTENT)
                 return worst < KIND_ERROR ? STATE_LEAKING : STATE_UNKNOWN;
         return s->n_devices > 0 ? STATE_INERT : STATE_NONE;
 }

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Whether each initramfs has the rule and the helper. */
+ * This file checks that each initramfs has the rule and the helper. */
 #include <fnmatch.h>
 
 #include "config.h"
 #include "status.h"
 
-/* Those of Debian, dracut and kdump; on the EFI system partition, alone or in a UKI. */
+/* The images of Debian, dracut and kdump, and images and UKIs on the EFI system partition. */
 #define PATTERN                                                                                             \
         "/{boot/initrd.img-*,boot/initramfs-*.img,var/lib/kdump/initrd.img-*,"                              \
         "{efi,boot,boot/efi}/{EFI/Linux/*.efi,*/*/initrd*}}"
 
-/* Prints what is wrong with $INITRAMFS.  In a UKI, it is a section.  The listings
- * are those of "ls -l".  A link to /dev/null masks the rule, as an empty file does. */
+/* Prints a line for each file that $INITRAMFS lacks or masks.  objcopy extracts the
+ * initramfs from a UKI.  lsinitramfs and lsinitrd list files in the format of "ls -l".
+ * An empty file masks the rule, and so does a link to /dev/null. */
 static const char script[] =
         "exec 2>/dev/null </dev/null\n"
         "case $INITRAMFS in *.efi)\n"
@@ -28,14 +29,14 @@ static const char script[] =
         "    END { if (empty) print \"has an empty \" file; else if (!full) print \"lacks \" file }'\n"
         "done\n";
 
-static void found_initramfs(struct status *s, struct device *d, const char *path) {
+static void check_image(struct status *s, struct device *d, const char *path) {
         char *line = NULL;
         size_t size = 0;
 
-        /* No boot loader takes the backup of an initramfs. */
+        /* Boot loaders do not read these backups. */
         if (fnmatch("*.@(bak|old|new|old-dkms|dpkg-*)", path, FNM_EXTMATCH) == 0)
                 return;
-        s->n_initramfs++;
+        s->n_initramfs_images++;
         FILE *out = setenv("INITRAMFS", path, true) == 0 ? popen(script, "re") : NULL;
         while (out && getline(&line, &size, out) > 0)
                 add_finding(s, d, KIND_INITRAMFS, "", "%s %.*s", path + strlen(ROOT),
@@ -47,8 +48,8 @@ static void found_initramfs(struct status *s, struct device *d, const char *path
                             path + strlen(ROOT));
 }
 
-void look_at_initramfs(struct status *s) {
-        each_path(s, NULL, format(ROOT PATTERN), found_initramfs);
-        if (s->n_initramfs == 0)
+void check_initramfs(struct status *s) {
+        each_path(s, NULL, format(ROOT PATTERN), check_image);
+        if (s->n_initramfs_images == 0)
                 add_finding(s, NULL, KIND_ERROR, "", "cannot find an initramfs below /boot and /efi");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Tells of each base image whether it is inert, whether or not baseimage-udev is
- * installed. */
+ * baseimage-status reports whether each base image is inert.  It does not need the
+ * package baseimage-udev. */
 #include <errno.h>
 #include <getopt.h>
 #include <unistd.h>
@@ -14,11 +14,11 @@ static const char usage[] =
         "Tells whether the base images (virtio disks with the serial " BASEIMAGE_SERIAL ") are inert.\n\n"
         "      --json       print JSON\n"
         "  -q, --quiet      print nothing\n"
-        "      --journal    write to the journal; print what is not inert\n"
-        "      --initramfs  also look into each initramfs\n"
+        "      --journal    write to the journal; print a report if not all are inert\n"
+        "      --initramfs  also check each initramfs\n"
         "  -h, --help       print this\n"
         "  -V, --version    print the version\n\n"
-        "Exit status: 0 inert, 1 leaking, 2 wrong usage or could not tell, 3 no base image.\n";
+        "Exit status: 0 inert, 1 leaking, 2 unknown or wrong usage, 3 no base image.\n";
 
 static const struct option options[] = {
         { "json", no_argument, NULL, 'j' },
@@ -30,23 +30,24 @@ static const struct option options[] = {
         { 0 },
 };
 
-static int complain(const char *what, const char *why) {
-        fprintf(stderr, "baseimage-status: %s: %s\n", what, why);
+static int fail(const char *object, const char *problem) {
+        fprintf(stderr, "baseimage-status: %s: %s\n", object, problem);
         return STATE_UNKNOWN;
 }
 
-/* A report that could not be written is none. */
+/* If the report could not be written, the state is unknown. */
 static int close_stdout(int state) {
         errno = EIO;
         if (fflush(stdout) != 0 || ferror(stdout))
-                return complain("standard output", strerror(errno));
+                return fail("standard output", strerror(errno));
         return state;
 }
 
-/* A partition stands for its disk.  False: one of them is no base image. */
-static bool want_disks(struct status *s, char *const names[]) {
+/* names: disks or partitions, ended by NULL.  Selects these disks, or all disks if there are no
+ * names.  Returns false if a name is not that of a base image. */
+static bool select_disks(struct status *s, char *const names[]) {
         for_each_device (d, s)
-                d->wanted = !*names;
+                d->selected = !*names;
         for (; *names; names++) {
                 char *path = format("%s%s", strchr(*names, '/') ? "" : "/dev/", *names);
                 struct device *device = device_by_path(s, path);
@@ -54,45 +55,45 @@ static bool want_disks(struct status *s, char *const names[]) {
                 free(path);
                 if (!device)
                         return false;
-                device->disk->wanted = true;
+                device->disk->selected = true;
         }
         return true;
 }
 
 int main(int argc, char *argv[]) {
-        static struct status status; /* its memory is the program's */
+        static struct status status; /* the kernel frees it at exit */
         bool initramfs = false;
-        int c, how = 0, r = 0;
+        int c, mode = 0, r = 0;
 
         while ((c = getopt_long(argc, argv, "qhV", options, NULL)) >= 0)
                 if (c == '?')
                         return STATE_UNKNOWN;
                 else if (c == 'i')
                         initramfs = true;
-                else if (how != 0 && how != c)
-                        return complain("usage", "only one of --json, --quiet and --journal");
+                else if (mode != 0 && mode != c)
+                        return fail("usage", "--json, --quiet and --journal exclude each other");
                 else
-                        how = c;
-        if (how == 'h' || how == 'V') {
-                fputs(how == 'h' ? usage : "baseimage-status " PROJECT_VERSION "\n", stdout);
+                        mode = c;
+        if (mode == 'h' || mode == 'V') {
+                fputs(mode == 'h' ? usage : "baseimage-status " PROJECT_VERSION "\n", stdout);
                 return close_stdout(EXIT_SUCCESS);
         }
         find_devices(&status);
-        if (!want_disks(&status, argv + optind))
-                return complain("arguments", "not all of these are base images");
+        if (!select_disks(&status, argv + optind))
+                return fail("arguments", "one of these is not a base image");
         for_each_device (d, &status) {
-                look_at_record(&status, d);
+                check_record(&status, d);
                 if (d->disk == d)
-                        look_at_disk(&status, d);
+                        check_disk(&status, d);
         }
-        look_at_kernel(&status);
+        check_kernel(&status);
         if (initramfs)
-                look_at_initramfs(&status);
-        check_devices(&status);
+                check_initramfs(&status);
+        recheck_disks(&status);
         enum state state = state_of(&status, NULL);
-        if (how == 'J')
+        if (mode == 'J')
                 r = write_journal(&status);
-        if (r >= 0 && how != 'q' && (how != 'J' || state != STATE_INERT))
-                r = print_report(&status, how == 'j');
-        return r < 0 ? complain("cannot report", strerror(-r)) : close_stdout(state);
+        if (r >= 0 && mode != 'q' && (mode != 'J' || state != STATE_INERT))
+                r = print_report(&status, mode == 'j');
+        return r < 0 ? fail("cannot report", strerror(-r)) : close_stdout(state);
 }

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What udev's record says: the marks of the rule, and what the rule prevents. */
+ * This file checks udev's record of a device.  The record must have the properties that the
+ * rule sets.  It must not have properties and links that come from the content. */
 #include <errno.h>
 
 #include "config.h"
 #include "status.h"
 
-/* What the rule sets, and the readers that are stopped by it.  Its SYSTEMD_IGNORE
- * is left out, as nobody reads it.  tests/vm/test_status.py compares. */
+/* The properties that the rule sets, and the programs and links that each one affects.
+ * No program reads SYSTEMD_IGNORE, so it is not in the table.  tests/vm/test_status.py
+ * compares the table with the rule. */
 static const struct {
-        const char *key, *value, *readers;
+        const char *key, *value, *affects;
 } marks[] = {
         { "SYSTEMD_READY", "0", "systemd, btrfs, md" },
         { "UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG", "1", "links by UUID and label" },
@@ -20,76 +22,79 @@ static const struct {
 
 static const char *property(const struct device *d, const char *key) {
         const char *value;
-        return sd_device_get_property_value(d->record, key, &value) >= 0 ? value : "";
+        return sd_device_get_property_value(d->dev, key, &value) >= 0 ? value : "";
 }
 
-static void look_at_marks(struct status *s, struct device *d) {
-        bool off = strcmp(property(d->disk, BASEIMAGE_OPTION), "off") == 0, found[N(marks)], any = false;
+static void check_marks(struct status *s, struct device *d) {
+        bool off = strcmp(property(d->disk, BASEIMAGE_OPTION), "off") == 0, found[N(marks)],
+             any_mark = false;
 
         for (size_t i = 0; i < N(marks); i++)
-                any |= found[i] = strcmp(property(d, marks[i].key), marks[i].value) == 0;
-        d->unruled = any ? _KINDS : off ? KIND_OFF : KIND_RULE;
-        if (!any)
-                add_finding(s, d, d->unruled, d->name, "%s",
+                any_mark |= found[i] = strcmp(property(d, marks[i].key), marks[i].value) == 0;
+        d->rule_problem = any_mark ? KIND_NONE : off ? KIND_RULE_DISABLED : KIND_RULE_MISSING;
+        if (!any_mark)
+                add_finding(s, d, d->rule_problem, d->name, "%s",
                             off ? BASEIMAGE_OPTION "=off disables the rule"
                                 : BASEIMAGE_RULE_NAME " did not run");
-        for (size_t i = 0; any && i < N(marks); i++)
+        for (size_t i = 0; any_mark && i < N(marks); i++)
                 if (!found[i])
-                        add_finding(s, d, KIND_MARK, d->name, "%s=%s is missing, for %s", marks[i].key,
-                                    marks[i].value, marks[i].readers);
+                        add_finding(s, d, KIND_MARK, d->name, "%s=%s is missing; this affects %s",
+                                    marks[i].key, marks[i].value, marks[i].affects);
 }
 
-/* What somebody found inside.  systemd 252 keeps empty values. */
-static void look_at_properties(struct status *s, struct device *d) {
+/* Another rule or program has set these properties from the content of the device.
+ * systemd 252 keeps properties with empty values. */
+static void check_properties(struct status *s, struct device *d) {
         const char *value;
 
-        for (const char *key = sd_device_get_property_first(d->record, &value); key;
-             key = sd_device_get_property_next(d->record, &value))
+        for (const char *key = sd_device_get_property_first(d->dev, &value); key;
+             key = sd_device_get_property_next(d->dev, &value))
                 if (value[0] && (strncmp(key, "ID_FS_", 6) == 0 || strncmp(key, "ID_PART_", 8) == 0))
                         add_finding(s, d, KIND_PROPERTY, d->name, "%s=%s", key, value);
 }
 
-static void look_at_links(struct status *s, struct device *d) {
+static void check_links(struct status *s, struct device *d) {
         static const char *const names[] = { "baseimage", "disk/by-id/virtio-" BASEIMAGE_SERIAL };
-        char *own[N(names)];
+        char *own_links[N(names)];
 
         for (size_t i = 0; i < N(names); i++) {
-                own[i] = format("/dev/%s%s%s", names[i], *d->number ? "-part" : "", d->number);
-                struct device *found = device_by_path(s, own[i]);
-                /* With two base images, either may have it. */
-                if (d->unruled == _KINDS && (!found || strcmp(found->number, d->number) != 0))
-                        add_finding(s, d, KIND_NAME, d->name, "%s does not lead to the base image", own[i]);
+                own_links[i] = format("/dev/%s%s%s", names[i], *d->partition ? "-part" : "", d->partition);
+                struct device *found = device_by_path(s, own_links[i]);
+                /* If there are two base images, the link can lead to either of them. */
+                if (d->rule_problem == KIND_NONE && (!found || strcmp(found->partition, d->partition) != 0))
+                        add_finding(s, d, KIND_MISSING_LINK, d->name, "%s does not lead to the base image",
+                                    own_links[i]);
         }
-        for (const char *link = sd_device_get_devlink_first(d->record); link;
-             link = sd_device_get_devlink_next(d->record))
-                if (strcmp(link, own[0]) != 0 && strcmp(link, own[1]) != 0)
-                        add_finding(s, d, KIND_LINK, d->name, "%s", link);
-        free(own[0]);
-        free(own[1]);
+        for (const char *link = sd_device_get_devlink_first(d->dev); link;
+             link = sd_device_get_devlink_next(d->dev))
+                if (strcmp(link, own_links[0]) != 0 && strcmp(link, own_links[1]) != 0)
+                        add_finding(s, d, KIND_EXTRA_LINK, d->name, "%s", link);
+        free(own_links[0]);
+        free(own_links[1]);
 }
 
-void look_at_record(struct status *s, struct device *d) {
+void check_record(struct status *s, struct device *d) {
         const char *value;
         int r;
 
-        r = sd_device_get_is_initialized(d->record);
-        if (r > 0) /* has it read */
-                r = sd_device_get_property_value(d->record, "DEVNAME", &value) < 0 ? -EIO : 1;
+        r = sd_device_get_is_initialized(d->dev);
+        if (r > 0) /* this call makes sd-device read the record */
+                r = sd_device_get_property_value(d->dev, "DEVNAME", &value) < 0 ? -EIO : 1;
         if (r < 0)
                 add_error(s, d, "udev's record", r);
         if (r == 0)
-                add_finding(s, d, KIND_PENDING, d->disk->name, "udev has not handled it");
+                add_finding(s, d, KIND_PENDING, d->disk->name, "udev has not handled the device");
         if (r <= 0)
                 return;
-        look_at_marks(s, d);
-        look_at_properties(s, d);
-        look_at_links(s, d);
+        check_marks(s, d);
+        check_properties(s, d);
+        check_links(s, d);
         value = property(d->disk, BASEIMAGE_OPTION);
         bool kept = strcmp(value, "partitions") == 0;
-        if (*d->number && !kept)
+        if (*d->partition && !kept)
                 add_finding(s, d, KIND_PARTITION, d->name, "programs that scan disks see a duplicate");
-        if (!*d->number && *value && strcmp(value, "off") != 0)
+        if (!*d->partition && *value && strcmp(value, "off") != 0)
                 add_finding(s, d, KIND_OPTION, "", BASEIMAGE_OPTION "=%s %s", value,
                             kept ? "keeps partitions: programs that scan disks see duplicates"
-                                 : "means nothing");
+                                 : "has no effect");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The table is a tree: a line for each disk, and below it one for each kind of
- * finding.  JSON has each finding. */
+ * The table is a tree: it has a line for each disk, and below that a line for each kind
+ * of finding.  The JSON has all findings. */
 #include <libsmartcols.h>
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
@@ -24,12 +24,12 @@ static struct libscols_table *new_table(bool json) {
                 int flags = i == 0 ? SCOLS_FL_TREE : i == 3 && !json ? SCOLS_FL_WRAP : 0;
                 struct libscols_column *column =
                         check_memory(scols_table_new_column(table, names[i], 0, flags));
-                scols_column_set_safechars(column, "\\"); /* what is escaped stays as it is */
+                scols_column_set_safechars(column, "\\"); /* evidence is already escaped */
         }
         return table;
 }
 
-/* Takes device and evidence, which format() made. */
+/* Frees device and evidence. */
 static struct libscols_line *add_line(struct libscols_table *table, struct libscols_line *parent,
                                       char *device, const char *state, const char *kind, char *evidence,
                                       const char *remedy) {
@@ -58,11 +58,11 @@ static struct libscols_line *add_disk(struct libscols_table *table, const struct
         return line;
 }
 
-/* A line for all findings of this kind; in JSON, one for each. */
+/* Adds one line for all findings of this kind.  In JSON, adds one line for each finding. */
 static void add_kind(struct libscols_table *table, struct libscols_line *parent, const struct status *s,
                      const struct device *disk, enum kind kind) {
-        const char *severity = kind < KIND_ERROR ? "leak" : kind < KIND_LVM ? "unknown" : "note";
-        const struct device *low = NULL, *high = NULL;
+        const char *severity = kind < KIND_ERROR ? "leak" : kind < KIND_LVM_CONTENT ? "unknown" : "note";
+        const struct device *first_device = NULL, *last_device = NULL;
         const struct finding *first = NULL;
         size_t more = 0;
 
@@ -74,21 +74,23 @@ static void add_kind(struct libscols_table *table, struct libscols_line *parent,
                                  kind_to_string(kind), format("%s", f->evidence), f->remedy);
                 first = first ? first : f;
                 more += strcmp(f->evidence, first->evidence) != 0;
-                low = low && low < f->device ? low : f->device;
-                high = high && high > f->device ? high : f->device;
+                first_device = first_device && first_device < f->device ? first_device : f->device;
+                last_device = last_device && last_device > f->device ? last_device : f->device;
         }
         if (first && !scols_table_is_json(table))
                 add_line(table, parent,
-                         format(low == high ? "%s" : "%s-%s", low ? low->name : "-", high ? high->name : ""),
+                         format(first_device == last_device ? "%s" : "%s-%s",
+                                first_device ? first_device->name : "-",
+                                last_device ? last_device->name : ""),
                          severity, kind_to_string(kind),
                          format(more > 0 ? "%s, and %zu more" : "%s", first->evidence, more), NULL);
 }
 
-/* One for each kind: that of the first finding. */
+/* Prints one remedy for each kind: that of its first finding. */
 static void print_remedies(const struct status *s) {
         const char *last = NULL;
 
-        for (enum kind kind = 0; kind < _KINDS; kind++)
+        for (enum kind kind = 0; kind < KIND_NONE; kind++)
                 for_each_finding (f, s) {
                         if (f->kind != kind)
                                 continue;
@@ -110,12 +112,12 @@ int print_report(const struct status *s, bool json) {
         if (s->n_devices == 0 && !json)
                 puts("No base image attached.");
         for_each_device (d, s)
-                if (d->disk == d && d->wanted) {
+                if (d->disk == d && d->selected) {
                         struct libscols_line *line = add_disk(table, s, d);
-                        for (enum kind kind = 0; kind < _KINDS; kind++)
+                        for (enum kind kind = 0; kind < KIND_NONE; kind++)
                                 add_kind(table, line, s, d, kind);
                 }
-        for (enum kind kind = 0; kind < _KINDS; kind++)
+        for (enum kind kind = 0; kind < KIND_NONE; kind++)
                 add_kind(table, NULL, s, NULL, kind);
         int r = scols_print_table(table);
         scols_unref_table(table);
@@ -127,11 +129,11 @@ int print_report(const struct status *s, bool json) {
 int write_journal(const struct status *s) {
         static const char *const messages[] = { "Base image /dev/%s is inert",
                                                 "Base image /dev/%s is leaking",
-                                                "Could not tell whether base image /dev/%s is inert" };
+                                                "Cannot tell whether base image /dev/%s is inert" };
         int r = 0;
 
         for_each_device (d, s) {
-                if (d->disk != d || !d->wanted || r < 0)
+                if (d->disk != d || !d->selected || r < 0)
                         continue;
                 enum state state = state_of(s, d);
                 bool inert = state == STATE_INERT;

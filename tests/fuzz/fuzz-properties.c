@@ -1,6 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later
- *
- * A serial. */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "baseimage.h"
 #include "config.h"
 #include "fuzz.h"

@@ -8,14 +8,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What must be true of every input. */
+/* Aborts if the condition is false.  libFuzzer then reports the input. */
 #define require(condition)                                                                                  \
         do {                                                                                                \
                 if (!(condition))                                                                           \
                         abort();                                                                            \
         } while (0)
 
-/* The input as a string of just its size, so that a step beyond it is seen. */
+/* Returns a copy of the input as a string.  The buffer has no spare bytes, so that the
+ * address sanitizer reports each read after its end.  The caller frees the string. */
 static inline char *fuzz_string(const uint8_t *data, size_t size) {
         char *text = malloc(size + 1);
 

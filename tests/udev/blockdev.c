@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Preloaded into udevadm: a file with the sticky bit is a block device, whose
- * number is the file's modification time.  udevadm opens it, and opens that
- * again by /proc/self/fd, which a container may not be able to mount. */
+ * The tests preload this library into udevadm.  It makes a regular file with the sticky
+ * bit look like a block device.  The modification time is the device number.
+ * udevadm opens the device, and then opens /proc/self/fd/N.  A container may be unable
+ * to mount /proc, so open64() opens the last device again in that case. */
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
@@ -31,27 +32,27 @@ int lstat64(const char *path, struct stat64 *st) {
         return stat_at(AT_FDCWD, path, (struct stat *)st, AT_SYMLINK_NOFOLLOW);
 }
 
-/* libblkid's */
+/* libblkid calls this one. */
 int fstat(int fd, struct stat *st) {
         return stat_at(fd, "", st, AT_EMPTY_PATH);
 }
 
 int open64(const char *path, int flags, ...) {
-        static char node[32];
+        static char last_node[32];
         va_list arguments;
         va_start(arguments, flags);
         int mode = va_arg(arguments, int);
         va_end(arguments);
 
         if (strncmp(path, "/dev/", 5) == 0)
-                strncpy(node, path, sizeof node - 1);
+                strncpy(last_node, path, sizeof last_node - 1);
         int fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
         if (fd < 0 && strncmp(path, "/proc/self/fd/", 14) == 0)
-                fd = (int)syscall(SYS_openat, AT_FDCWD, node, flags, mode);
+                fd = (int)syscall(SYS_openat, AT_FDCWD, last_node, flags, mode);
         return fd;
 }
 
-/* NOLINTNEXTLINE(bugprone-reserved-identifier): glibc's */
+/* NOLINTNEXTLINE(bugprone-reserved-identifier): glibc uses this name. */
 int __open64_2(const char *path, int flags);
 /* NOLINTNEXTLINE(bugprone-reserved-identifier) */
 int __open64_2(const char *path, int flags) {

@@ -7,19 +7,19 @@ import pytest
 
 from machine import MOUNTS, Machine, udev_version
 
-SKIPPED = 77    # to Meson
+SKIPPED = 77    # Meson reports a test with this exit status as skipped.
 
 
 def pytest_configure():
     if "BASEIMAGE_INSIDE" not in os.environ:
-        pytest.exit("run it by tests/inside")
+        pytest.exit("run these tests with tests/inside")
     if not MOUNTS and udev_version() > 257:
-        pytest.exit("udevadm of this version needs /proc, which cannot be mounted here", SKIPPED)
+        pytest.exit("this version of udevadm needs /proc, and this container cannot mount it", SKIPPED)
 
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory):
-    """The directory that the machine is in; MACHINE names one that is made already."""
+    """Returns the directory of the machine.  If MACHINE is set, it names an existing one."""
     if "MACHINE" in os.environ:
         yield Path(os.environ["MACHINE"])
         return
@@ -32,7 +32,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(params=["pci-vdb", "pci-vdb1"])
 def machine(root, request):
-    """A machine, for an event of its disk or partition."""
+    """Returns a machine for an event of its disk, and then one for an event of its partition."""
     new = Machine(root)
     new.bus, new.device = request.param.split("-")
     return new

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A machine that is only described, for "udevadm test" to run the rule on.
+"""A simulated machine, on which "udevadm test" runs the rule.
 
-It is a directory to chroot into: this machine's udevadm and udev rules, the
-package's rule and helper, a sysfs of plain files, and device nodes that are
-files with content.  So no test needs root or a virtio disk: tests/inside gives
-the right to chroot.
+The machine is a directory.  It has this machine's udevadm and udev rules, and the
+package's rule and helper.  Its sysfs consists of plain files, and so do its device
+nodes.  udevadm runs in a chroot, which tests/inside allows without root.
 
-What has an effect is in RUN, which "udevadm test" prints and does not run.
+"udevadm test" prints the commands of RUN and does not run them.
 """
 
 import os
@@ -18,23 +17,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 UDEV = "usr/lib/udev"
-# The package's files below UDEV: as the environment names them, else as installed.
+# The environment has the paths of the package's files.  The defaults are the installed files.
 HELPER, RULE = "baseimage_id", "rules.d/59-baseimage.rules"
 PACKAGE = {HELPER: os.environ.get("HELPER", f"/{UDEV}/{HELPER}"), RULE: os.environ.get("RULE", f"/{UDEV}/{RULE}")}
 MOUNTS = os.environ.get("BASEIMAGE_INSIDE") in ("mounts", "one-id")
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_DEVICE_VERIFY_SYSFS": "0"}
 
-# What a disk is attached to, nearest first: name in sysfs, subsystem, driver.
+# The parent devices of a disk, from the nearest one on: name in sysfs, subsystem, driver.
 BUSES = {
     "pci": [("virtio1", "virtio", "virtio_blk"), ("0000:00:05.0", "pci", "virtio-pci"), ("pci0000:00", None, None)],
-    # The channels of s390x.
+    # s390x attaches virtio devices to channels.
     "ccw": [("virtio1", "virtio", "virtio_blk"), ("0.0.0001", "ccw", "virtio_ccw"),
             ("0.0.0002", "css", "io_subchannel"), ("css0", None, None)],
     "scsi": [("0:0:0:0", "scsi", "sd"), ("0000:00:06.0", "pci", "ahci"), ("pci0000:00", None, None)],
-    # No disk, whatever its name.
+    # This device has a name like that of a disk, but it is not a block device.
     "other": [("vdz", "misc", None), ("virtual", None, None)],
 }
-# What is on a disk or partition: a partition table, swap space with a UUID and a label, both swap space and squashfs.
+# The content of a disk or partition: a partition table; swap space with a UUID and a label; swap space and squashfs.
 TABLE = (bytes(446) + struct.pack("<4xB3xII", 0x83, 2048, 2048)).ljust(510, b"\0") + b"\x55\xaa"
 SWAP = (bytes(1024) + struct.pack("<3I", 1, 255, 0) + bytes(range(16)) + b"inside").ljust(4086, b"\0") + b"SWAPSPACE2"
 AMBIGUOUS = struct.pack("<4s24xH", b"hsqs", 4) + SWAP[30:]
@@ -47,50 +46,50 @@ def udev_version():
 
 @dataclass
 class Record:
-    """What udev knows of a device after an event."""
-    properties: dict        # that are not empty, except for the links
+    """The properties, links and commands of a device after an event."""
+    properties: dict        # without empty ones and DEVLINKS
     links: set
-    priority: str           # of the links
-    watch: str              # whether udevd watches the device; None where udevadm does not tell (before version 257)
+    priority: str           # of the links: link_priority
+    watch: str              # "enabled" or "disabled"; None before version 257, where udevadm does not print it
     runs: list              # the commands of RUN
 
     @property
-    def ours(self):
-        """The commands that are this package's."""
+    def helper_commands(self):
+        """The commands that run the helper."""
         return [command for command in self.runs if "baseimage_id" in command]
 
 
-def read_record(said, priority):
-    """What udevadm printed: from version 257 on indented, under headings."""
-    properties = dict(re.findall(r"^ *([A-Za-z]\w*)=(.+)$", said, re.M))
+def parse_record(output, priority):
+    """Parses the output of "udevadm test".  From version 257 on it has headings and indentation."""
+    properties = dict(re.findall(r"^ *([A-Za-z]\w*)=(.+)$", output, re.M))
     for name in "USEC_INITIALIZED", "ID_PROCESSING":
         properties.pop(name, None)
     links = set(properties.pop("DEVLINKS", "").split())
-    priority = re.search(r"^Device node symlinks: \(priority=(.*)\)$", said, re.M) or re.match("(.*?):", priority)
-    watch = re.search(r"^Inotify watch:\n  (.*)$", said, re.M)
-    runs = re.findall(r"^(?:run: '|  RUN{program} : )(.*?)'?$", said, re.M)
+    priority = re.search(r"^Device node symlinks: \(priority=(.*)\)$", output, re.M) or re.match("(.*?):", priority)
+    watch = re.search(r"^Inotify watch:\n  (.*)$", output, re.M)
+    runs = re.findall(r"^(?:run: '|  RUN{program} : )(.*?)'?$", output, re.M)
     return Record(properties, links, priority and priority[1], watch and watch[1], runs)
 
 
 class Machine:
-    """Its attributes say how it is at the next event."""
+    """Tests set the attributes of this class before an event."""
 
     def __init__(self, root):
         self.root = root
         self.bus, self.disk = "pci", "vdb"
-        self.device = "vdb"     # whose event it is: the disk's, its partition's, or that of what it is attached to
+        self.device = "vdb"     # the device that the event is for: disk, partition or parent device
         self.serial = "BASEIMAGE"
-        self.content = {"vdb": TABLE, "vdb1": SWAP}     # of the disk, and of its partition if there is one
+        self.content = {"vdb": TABLE, "vdb1": SWAP}     # of the disk and, if it exists, the partition
         self.cmdline = "root=/dev/vda1 ro"
-        self.files = []         # paths that exist as well
-        self.rules = {}         # other rules: text by name
+        self.files = []         # paths of more files to create
+        self.rules = {}         # more rules: file name and text
         self.package = {name: Path(file).read_bytes() for name, file in PACKAGE.items()}
         self.helper_mode = 0o755
 
     def build(self):
-        """Makes what all events have in common; once for a directory."""
+        """Creates the files that are the same for all events.  Runs once for each directory."""
         if MOUNTS:
-            # It is faster there.
+            # A tmpfs is faster.
             subprocess.run(["mount", "-t", "tmpfs", "none", self.root], env=ENVIRONMENT, check=True)
             (self.root / "proc").mkdir()
             subprocess.run(["mount", "--rbind", "/proc", self.root / "proc"], env=ENVIRONMENT, check=True)
@@ -105,7 +104,7 @@ class Machine:
                         Path(__file__).with_name("blockdev.c")], check=True)
 
     def paths(self):
-        """The sysfs paths of the disk, its partition, and what it is attached to."""
+        """Returns the sysfs paths of the disk, its partition and its parent devices."""
         names = [name for name, *_ in BUSES[self.bus]]
         paths = {name: Path("/devices", *reversed(names[at:])) for at, name in enumerate(names)}
         paths[self.disk] = paths[names[0]] / "block" / self.disk
@@ -126,19 +125,21 @@ class Machine:
             os.symlink(f"/sys/bus/{subsystem}", self.root / f"sys{path}/subsystem")
 
     def write_node(self, path, number, kind, **attributes):
-        """A block device, and the file that it is in /dev: blockdev.c."""
+        """Writes a block device to sysfs, and its node as a file for blockdev.c."""
         dev = f"254:{number}"
         self.write_device(path, "block", {"MAJOR": 254, "MINOR": number, "DEVNAME": path.name, "DEVTYPE": kind},
                           dev=dev, size="2048", **attributes)
         os.makedirs(self.root / "sys/dev/block", exist_ok=True)
         os.symlink(f"/sys{path}", self.root / "sys/dev/block" / dev)
         node = self.write(f"dev/{path.name}", self.content[path.name])
-        os.truncate(node, 16 << 20)      # blkid takes the first content that it finds on a tiny disk
+        os.truncate(node, 16 << 20)      # on a tiny disk blkid stops at the first content
         node.chmod(0o1660)
         os.utime(node, (0, os.makedev(254, number)))
 
     def prepare(self):
-        """Makes the machine again, as its attributes say."""
+        """Writes the machine to the directory again, according to the attributes.
+
+        Returns the sysfs path of the device that the event is for."""
         for name in "conf", "dev", "etc", "run", "sys", "usr/lib/baseimage-udev":
             shutil.rmtree(self.root / name, ignore_errors=True)
         for name in "usr/lib/initrd-release", f"{UDEV}/{HELPER}", f"{UDEV}/{RULE}":
@@ -160,15 +161,15 @@ class Machine:
         return paths[self.device]
 
     def record(self, action="add"):
-        """Makes an event, and returns what comes of it."""
+        """Simulates an event, and returns the Record."""
         path = self.prepare()
-        said = subprocess.run(["chroot", self.root, "udevadm", "test", f"--action={action}", f"/sys{path}"],
-                              env=ENVIRONMENT | {"SYSTEMD_PROC_CMDLINE": self.cmdline}, capture_output=True, text=True,
-                              check=False)
-        assert said.returncode == 0 and f"DEVPATH={path}" in said.stdout, said.stderr
-        # Before version 257 the priority is in a file for each link.
+        process = subprocess.run(["chroot", self.root, "udevadm", "test", f"--action={action}", f"/sys{path}"],
+                                 env=ENVIRONMENT | {"SYSTEMD_PROC_CMDLINE": self.cmdline}, capture_output=True,
+                                 text=True, check=False)
+        assert process.returncode == 0 and f"DEVPATH={path}" in process.stdout, process.stderr
+        # Before version 257 udevadm writes the priority to a file for each link.
         link = next((self.root / "run/udev/links").glob("*/b*"), None)
-        return read_record(said.stdout, os.readlink(link) if link else "")
+        return parse_record(process.stdout, os.readlink(link) if link else "")
 
     def record_without_package(self, action="add"):
         package, self.package = self.package, {}

@@ -1,45 +1,45 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The rule and the helper, as they are built or installed, through this machine's udevadm."""
+"""This machine's "udevadm test" runs the rule and the helper, as built or as installed."""
 
 import pytest
 
 from machine import AMBIGUOUS, HELPER, SWAP, TABLE, Machine, udev_version
 
 DELETE_ALL = "/usr/lib/udev/baseimage_id delete /dev/vdb"
-PROMISED = {"ID_SERIAL": "BASEIMAGE", "SYSTEMD_READY": "0", "SYSTEMD_IGNORE": "1",
-            "UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG": "1", "DM_UDEV_DISABLE_OTHER_RULES_FLAG": "1",
-            "DM_MULTIPATH_DEVICE_PATH": "1", "UDISKS_IGNORE": "1"}
-# Files that only an initramfs has.
+BASE_IMAGE_PROPERTIES = {
+    "ID_SERIAL": "BASEIMAGE", "SYSTEMD_READY": "0", "SYSTEMD_IGNORE": "1",
+    "UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG": "1", "DM_UDEV_DISABLE_OTHER_RULES_FLAG": "1",
+    "DM_MULTIPATH_DEVICE_PATH": "1", "UDISKS_IGNORE": "1"}
+# The rule recognises an initramfs by these files.
 MARKERS = ["/usr/lib/baseimage-udev/initramfs", "/etc/initrd-release", "/usr/lib/initrd-release", "/conf/initramfs.conf"]
 
 on_each_bus = pytest.mark.parametrize("machine", ["pci-vdb", "pci-vdb1", "ccw-vdb", "ccw-vdb1"], indirect=True)
 on_disks = pytest.mark.parametrize("machine", ["pci-vdb", "ccw-vdb"], indirect=True)
 
 
-def holds_promise(record):
-    return PROMISED.items() <= record.properties.items()
+def has_base_image_properties(record):
+    return BASE_IMAGE_PROPERTIES.items() <= record.properties.items()
 
 
-def inside(record):
-    """The properties that tell what is on the device."""
+def content_properties(record):
+    """Returns the names of the properties that blkid sets from the content of the device."""
     return [name for name in record.properties if name.startswith(("ID_FS_", "ID_PART_"))]
 
 
 @on_each_bus
 @pytest.mark.parametrize("action", ["add", "change", "online"])
-def test_base_image__contract(machine, action):
+def test_base_image__properties_and_links(machine, action):
     record = machine.record(action)
-    assert holds_promise(record) and not inside(record)
+    assert has_base_image_properties(record) and not content_properties(record)
     part = "-part1" if machine.device == "vdb1" else ""
     assert record.links == {f"/dev/baseimage{part}", f"/dev/disk/by-id/virtio-BASEIMAGE{part}"}
     assert record.priority == "-1024"
     assert record.watch in (None, "disabled")
-    assert record.ours == [f"{DELETE_ALL} 1" if part else DELETE_ALL]
-
+    assert record.helper_commands == [f"{DELETE_ALL} 1" if part else DELETE_ALL]
 
 
 def test_other__not_virtio(root):
-    """Another kind of disk, whatever its ID_SERIAL."""
+    """A disk of another kind is unchanged, even if it has the ID_SERIAL of a base image."""
     machine = Machine(root)
     machine.bus, machine.disk, machine.device, machine.content = "scsi", "sda", "sda", {"sda": TABLE}
     machine.rules["50-serial.rules"] = 'KERNEL=="sda", ENV{ID_SERIAL}="BASEIMAGE"\n'
@@ -54,39 +54,39 @@ def test_other__not_block(root):
 
 
 def test_other__content_is_found(machine):
-    """The properties and links that a base image does not have."""
+    """udev sets properties and links from the content of a disk that is not a base image."""
     machine.serial = "ROOT"
     record = machine.record()
-    assert inside(record)
+    assert content_properties(record)
     assert ("/dev/disk/by-label/inside" in record.links) == (machine.device == "vdb1")
     assert record.watch in (None, "enabled")
 
 
 def test_base_image__rule_alone(machine):
-    """The helper and systemd's rules set some of the properties, too."""
+    """The rule sets all properties itself, although the helper and 99-systemd.rules set some of them."""
     del machine.package[HELPER]
     machine.rules["99-systemd.rules"] = ""
-    assert holds_promise(machine.record())
+    assert has_base_image_properties(machine.record())
 
 
 @on_disks
 def test_base_image__no_partitions(machine):
     machine.content = {"vdb": SWAP}
-    assert machine.record().ours == []
+    assert machine.record().helper_commands == []
 
 
 def test_base_image__partitions_kept(machine):
     machine.cmdline = "quiet baseimage_udev=partitions ro"
     record = machine.record()
-    assert record.ours == []
-    assert holds_promise(record) and record.properties["baseimage_udev"] == "partitions"
+    assert record.helper_commands == []
+    assert has_base_image_properties(record) and record.properties["baseimage_udev"] == "partitions"
 
 
 @pytest.mark.parametrize("serial, rule", [
-    # For a disk whose serial cannot be chosen.
+    # An earlier rule makes a disk with another serial a base image.
     ("", 'KERNEL=="vd*", ENV{ID_SERIAL}="BASEIMAGE"\n'),
     ("ROOT", 'KERNEL=="vd*", ENV{ID_SERIAL}="BASEIMAGE"\n'),
-    # Hides nothing.
+    # An earlier rule cannot hide a base image.
     ("BASEIMAGE", 'KERNEL=="vd*", ENV{ID_SERIAL}="other"\n'),
 ])
 def test_base_image__earlier_rule(machine, serial, rule):
@@ -97,11 +97,11 @@ def test_base_image__earlier_rule(machine, serial, rule):
 
 
 def test_base_image__emptied(machine):
-    """What another rule had found inside, the helper takes away."""
+    """The helper empties properties that an earlier rule has set from the content."""
     if udev_version() >= 257:
-        pytest.skip("from version 257 on, udevadm test runs no program, and so no helper")
+        pytest.skip("from version 257 on, udevadm test does not run the helper")
     machine.rules["50-inside.rules"] = 'KERNEL=="vd*", ENV{ID_FS_UUID}="1", ENV{ID_FS_TYPE}="ext4"\n'
-    assert not inside(machine.record())
+    assert not content_properties(machine.record())
 
 
 @pytest.mark.parametrize("name, rule", [
@@ -110,7 +110,7 @@ def test_base_image__emptied(machine):
     ("50-serial.rules", 'KERNEL=="vd*", ENV{ID_SERIAL}="of-the-admin"\n'),
     ("50-cmdline.rules", 'KERNEL=="vd*", ENV{baseimage}="kept"\n'),
 ])
-def test_other__unchanged_beside(machine, name, rule):
+def test_other__unchanged_with_other_rules(machine, name, rule):
     machine.serial = "ROOT"
     machine.rules[name] = rule
     assert machine.record() == machine.record_without_package()
@@ -126,7 +126,7 @@ def test_base_image__removed(machine):
     ("BASEIMAGE", {"50-serial.rules": 'KERNEL=="vd*", ENV{ID_SERIAL}="other"\n', "60-persistent-storage.rules": ""}),
 ])
 def test_base_image__opted_out(machine, serial, rules):
-    """The record says why, and is otherwise that of any disk."""
+    """udev's record has the option, and is otherwise the same as without the package."""
     machine.serial = serial
     machine.rules.update(rules)
     machine.cmdline = "quiet baseimage_udev=off ro"
@@ -145,10 +145,10 @@ def test_other__with_option(machine, value):
 @on_each_bus
 @pytest.mark.parametrize("file", MARKERS)
 def test_initramfs__partitions_deleted(machine, file):
-    """As in the real system, and what was read of the partition table does not show."""
+    """The record is the same as in the running system, without properties from the partition table."""
     expected = machine.record()
     machine.files = [file]
-    # As the blkid builtin does after a boot by UEFI.
+    # udev's blkid sets these properties after a boot with UEFI.
     machine.rules["50-gpt.rules"] = ('KERNEL=="vdb", ENV{ID_PART_GPT_AUTO_ROOT_UUID}="1",'
                                      ' ENV{ID_PART_GPT_AUTO_ROOT_ORIGIN}="2"\n')
     assert machine.record() == expected
@@ -158,22 +158,22 @@ def test_initramfs__partitions_deleted(machine, file):
 @pytest.mark.parametrize("file", MARKERS)
 @pytest.mark.parametrize("content", [SWAP, AMBIGUOUS], ids=["swap", "ambiguous"])
 def test_initramfs__content_without_partition(machine, file, content):
-    """The driver lets go of the disk; only there."""
+    """In an initramfs the rule unbinds a disk that has content and no partition."""
     machine.content = {"vdb": content}
     expected = machine.record()
     machine.files = [file]
     record = machine.record()
-    assert record.ours == ["/usr/lib/udev/baseimage_id unbind virtio1"]
+    assert record.helper_commands == ["/usr/lib/udev/baseimage_id unbind virtio1"]
     assert not {"ID_FS_USAGE", "ID_FS_TYPE", "ID_FS_UUID", "ID_FS_LABEL"} & record.properties.keys()
-    assert record.links == expected.links and holds_promise(record)
+    assert record.links == expected.links and has_base_image_properties(record)
 
 
 @pytest.mark.parametrize("file", MARKERS)
 def test_initramfs__partitions_kept(machine, file):
     machine.cmdline = "quiet baseimage_udev=partitions ro"
     machine.files = [file]
-    said = machine.record().ours
-    assert said == (["/usr/lib/udev/baseimage_id unbind virtio1"] if machine.device == "vdb" else [])
+    commands = machine.record().helper_commands
+    assert commands == (["/usr/lib/udev/baseimage_id unbind virtio1"] if machine.device == "vdb" else [])
 
 
 @pytest.mark.parametrize("file", MARKERS)
@@ -183,13 +183,13 @@ def test_initramfs__removed(machine, file):
 
 
 @pytest.mark.parametrize("file", MARKERS)
-def test_initramfs__others_stay(machine, file):
+def test_initramfs__other_unchanged(machine, file):
     machine.serial = "ROOT"
     machine.files = [file]
     assert machine.record() == machine.record_without_package()
 
 
-# As udev's parser has it: the last one counts, - is as good as _, quotes are removed.
+# udev uses the last option, treats "-" like "_", and removes quotes.
 @pytest.mark.parametrize("words", ["baseimage_udev=on baseimage_udev=off", "baseimage-udev=off", 'baseimage_udev="off"'])
 def test_base_image__opted_out_as_udev_reads_it(machine, words):
     machine.cmdline = f"quiet {words} ro"
@@ -224,7 +224,7 @@ def test_other__unchanged_with_broken_helper(machine):
 
 
 def test_base_image__blanks(machine):
-    """udev ignores blanks at the end; others count."""
+    """udev ignores blanks at the end of the serial."""
     expected = machine.record()
     machine.serial = "BASEIMAGE  "
     assert machine.record() == expected

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What baseimage-status uses of sd-device, below ROOT: attributes are files of
- * sys/class/SUBSYSTEM/NAME, udev's record is run/udev/data/NAME, with a line for
- * each property.  A device that is opened by its name has the attributes that end
- * in .now, if there are any; that is how a disk is replaced. */
+ * This file replaces the functions of libsystemd that baseimage-status calls.  It reads attributes
+ * from ROOT/sys/class/SUBSYSTEM/NAME.  ROOT/run/udev/data/NAME has a line for each property.
+ * In the end baseimage-status opens each device again, by name.  For that device the file
+ * ATTRIBUTE.now comes before ATTRIBUTE, so that a test can replace a disk. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,9 +18,9 @@
 
 struct sd_device {
         char *directory, *name;
-        bool now;
+        bool reopened;
         bool has_record;
-        size_t next; /* of the properties, or links */
+        size_t next; /* index of the next property or link */
         char *keys[32], *values[32];
         size_t n_properties;
         char *links[32];
@@ -32,18 +32,18 @@ struct sd_device_enumerator {
         size_t n, next;
 };
 
-/* Nothing is freed before the end, and nothing is lost either. */
-static void *kept[4096];
+/* Keeps all memory until exit, so that valgrind and the sanitizers report no leak. */
+static void *allocations[4096];
 
 static void *keep(void *memory) {
         static size_t n;
 
-        if (!memory || n == N(kept))
+        if (!memory || n == N(allocations))
                 abort();
-        return kept[n++] = memory;
+        return allocations[n++] = memory;
 }
 
-/* The text of a file, without the last newline; NULL and errno. */
+/* Returns the text of a file without the last newline, or NULL and sets errno. */
 static char *read_file(const char *path) {
         char text[8192];
 
@@ -78,12 +78,12 @@ static void read_record(sd_device *device) {
         }
 }
 
-static sd_device *new_device(const char *subsystem, const char *name, bool now) {
+static sd_device *new_device(const char *subsystem, const char *name, bool reopened) {
         sd_device *device = keep(calloc(1, sizeof(*device)));
 
         device->directory = keep(format(ROOT "/sys/class/%s/%s", subsystem, name));
         device->name = keep(strdup(name));
-        device->now = now;
+        device->reopened = reopened;
         read_record(device);
         return device;
 }
@@ -114,7 +114,7 @@ int sd_device_get_sysname(sd_device *device, const char **ret) {
 int sd_device_get_sysattr_value(sd_device *device, const char *sysattr, const char **ret) {
         const char *text = NULL;
 
-        if (device->now)
+        if (device->reopened)
                 text = read_file(keep(format("%s/%s.now", device->directory, sysattr)));
         if (!text)
                 text = read_file(keep(format("%s/%s", device->directory, sysattr)));
@@ -150,7 +150,7 @@ int sd_device_get_is_initialized(sd_device *device) {
         return device->has_record;
 }
 
-/* A line "UNREADABLE=" stands for a record that cannot be read. */
+/* If the record has a line "UNREADABLE=...", reading it fails. */
 int sd_device_get_property_value(sd_device *device, const char *key, const char **ret) {
         int r = -ENOENT;
 
@@ -231,7 +231,7 @@ sd_device *sd_device_enumerator_get_device_first(sd_device_enumerator *enumerato
         return sd_device_enumerator_get_device_next(enumerator);
 }
 
-/* Prints the fields in place of sending them. */
+/* Prints the fields of the journal's entry. */
 int sd_journal_send(const char *template, ...) {
         va_list ap;
 

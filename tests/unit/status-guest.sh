@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=sh
-# A guest in a directory, for test-status.c: fake-device.c reads it in place of
-# sd-device.  It has one base image, /dev/vdb, that is inert.
+# This script creates a guest in the current directory, for test-status.c and fake-device.c.
+# The guest has one base image, /dev/vdb, which is inert.
 set -eu
 
-# device NAME NUMBER: a disk or partition that the rule has marked.
+# device NAME MINOR: creates a disk or partition of a base image, as if the rule ran.
 device() {
 	mkdir -p "sys/class/block/$1/holders"
 	echo "252:$2" >"sys/class/block/$1/dev"
@@ -27,13 +27,13 @@ device() {
 	END
 }
 
-# disk NAME NUMBER
+# disk NAME MINOR: creates a base image.
 disk() {
 	device "$1" "$2"
 	printf 'BASEIMAGE' >"sys/class/block/$1/serial"
 }
 
-# set NAME KEY=VALUE...: sets properties; one without a value is removed.
+# set_property NAME KEY=VALUE...: sets properties.  KEY= removes a property.
 set_property() {
 	record=run/udev/data/$1
 	shift
@@ -43,32 +43,32 @@ set_property() {
 	done
 }
 
-# unruled NAME...: as if there were no rule.
-unruled() {
+# without_rule NAME...: removes the properties that the rule sets.
+without_rule() {
 	for name; do
 		set_property "$name" SYSTEMD_READY= UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG= \
 			DM_UDEV_DISABLE_OTHER_RULES_FLAG= DM_MULTIPATH_DEVICE_PATH= UDISKS_IGNORE=
 	done
 }
 
-# loop NAME FILE
+# loop NAME FILE: creates a loop device with FILE as its backing file.
 loop() {
 	mkdir -p "sys/class/block/$1/loop"
 	echo "$2" >"sys/class/block/$1/loop/backing_file"
 }
 
-# virtio NAME TYPE
+# virtio NAME TYPE: creates a virtio device without a driver.
 virtio() {
 	mkdir -p "sys/class/virtio/$1"
 	echo "$2" >"sys/class/virtio/$1/device"
 }
 
-# mounted NUMBER POINT SOURCE
+# mounted MAJOR:MINOR MOUNTPOINT SOURCE: adds a mount.
 mounted() {
 	echo "99 1 $1 / $2 rw shared:1 - ext4 $3 rw" >>proc/self/mountinfo
 }
 
-# initramfs PATH LINE...: one that lsinitramfs (or lsinitrd) lists so.
+# initramfs PATH LINE...: creates an initramfs.  lsinitramfs prints these lines for it.
 initramfs() {
 	mkdir -p "${1%/*}"
 	path=$1

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "baseimage.h"
+#include "run-suite.h"
 
 static const char *const others[] = {
         NULL,
@@ -60,10 +61,5 @@ int main(void) {
 
         Suite *suite = suite_create("baseimage");
         suite_add_tcase(suite, properties);
-
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return run_suite(suite);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The helper as a process: HELPER names it.  Each run gets the standard output
- * and error that the case is about, and its exit status is compared. */
+ * These tests run the helper as a process.  The environment variable HELPER has its path.
+ * They check its standard output, standard error and exit status. */
 #include <check.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "config.h"
-#include "read-all.h"
+#include "run-suite.h"
 
-#define CONTRACT "ID_FS_UUID=\"\"\nID_FS_TYPE=\"\"\nSYSTEMD_READY=0\nSYSTEMD_IGNORE=1\n"
+#define PROPERTIES "ID_FS_UUID=\"\"\nID_FS_TYPE=\"\"\nSYSTEMD_READY=0\nSYSTEMD_IGNORE=1\n"
 #define USAGE                                                                                               \
         "Usage: baseimage_id\n"                                                                             \
         "       baseimage_id delete DISK [PARTITION-NUMBER]\n"                                              \
@@ -25,24 +25,24 @@
 enum { CLOSED = -1 };
 
 struct run {
-        int status;     /* exit status, or 128 + signal */
-        char out[1024]; /* what came through the pipes, if they were given */
-        char err[1024];
+        int status;     /* exit status, or 128 + the signal's number */
+        char out[1024]; /* standard output */
+        char err[1024]; /* standard error */
 };
 
-static void put_at(int fd, int target) {
+static void redirect(int target, int fd) {
         if (fd == CLOSED)
                 close(target);
         else
                 dup2(fd, target);
 }
 
-/* Runs the helper with its standard output at out and its standard error at
- * err; CLOSED closes them. */
-static int spawn(const char *serial, char *const argv[], int out, int err) {
-        const char *there = getenv("HELPER");
-        /* A copy: setenv() may move what getenv() gave. */
-        char *helper = there ? strdup(there) : NULL;
+/* Runs the helper with standard output and standard error redirected to out and err.
+ * CLOSED closes the descriptor.  Returns the status as in struct run. */
+static int run_helper(const char *serial, char *const argv[], int out, int err) {
+        const char *path = getenv("HELPER");
+        /* setenv() can overwrite the result of getenv(), so use a copy. */
+        char *helper = path ? strdup(path) : NULL;
         ck_assert_ptr_nonnull(helper);
 
         pid_t pid = fork();
@@ -52,8 +52,8 @@ static int spawn(const char *serial, char *const argv[], int out, int err) {
                         setenv("ID_SERIAL", serial, 1);
                 else
                         unsetenv("ID_SERIAL");
-                put_at(out, STDOUT_FILENO);
-                put_at(err, STDERR_FILENO);
+                redirect(STDOUT_FILENO, out);
+                redirect(STDERR_FILENO, err);
                 execv(helper, argv);
                 _exit(127);
         }
@@ -64,13 +64,24 @@ static int spawn(const char *serial, char *const argv[], int out, int err) {
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static struct run capture(const char *serial, char *const argv[]) {
+/* Reads fd until its end or until buffer is full.  Terminates the string, and closes fd. */
+static void read_all(int fd, char *buffer, size_t size) {
+        size_t used = 0;
+        ssize_t n;
+
+        while (used < size - 1 && (n = read(fd, buffer + used, size - 1 - used)) > 0)
+                used += (size_t)n;
+        buffer[used] = '\0';
+        close(fd);
+}
+
+static struct run run_with_pipes(const char *serial, char *const argv[]) {
         int out[2], err[2];
         struct run run;
 
         ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
         ck_assert_int_eq(pipe2(err, O_CLOEXEC), 0);
-        run.status = spawn(serial, argv, out[1], err[1]);
+        run.status = run_helper(serial, argv, out[1], err[1]);
         close(out[1]);
         close(err[1]);
         read_all(out[0], run.out, sizeof run.out);
@@ -78,15 +89,15 @@ static struct run capture(const char *serial, char *const argv[]) {
         return run;
 }
 
-/* Runs the helper for the base image with an output that fails; reason is what
- * the message is to end in. */
+/* Runs the helper with a standard output that it cannot write to.
+ * reason: the expected end of the message */
 static void check_failed_output(int out, const char *reason) {
         char *argv[] = { "baseimage_id", NULL };
         int err[2];
         char message[256], expected[256];
 
         ck_assert_int_eq(pipe2(err, O_CLOEXEC), 0);
-        ck_assert_int_eq(spawn("BASEIMAGE", argv, out, err[1]), 1);
+        ck_assert_int_eq(run_helper("BASEIMAGE", argv, out, err[1]), 1);
         close(err[1]);
         read_all(err[0], message, sizeof message);
         snprintf(expected, sizeof expected, CANNOT_WRITE "%s\n", reason);
@@ -100,7 +111,7 @@ static const struct {
         const char *out;
         const char *err;
 } cases[] = {
-        { "BASEIMAGE", { "baseimage_id" }, 0, CONTRACT, "" },
+        { "BASEIMAGE", { "baseimage_id" }, 0, PROPERTIES, "" },
         { "BASEIMAGE2", { "baseimage_id" }, 0, "", "" },
         { "", { "baseimage_id" }, 0, "", "" },
         { NULL, { "baseimage_id" }, 0, "", "" },
@@ -152,12 +163,12 @@ static const struct {
           1,
           "",
           "baseimage_id: virtio12345678901: cannot unbind (errno 22)\n" },
-        /* Not even a name: main() gets no argument at all. */
-        { "BASEIMAGE", { NULL }, 0, CONTRACT, "" },
+        /* argc is 0: there is not even a program name. */
+        { "BASEIMAGE", { NULL }, 0, PROPERTIES, "" },
 };
 
 START_TEST(process__case) {
-        struct run run = capture(cases[_i].serial, cases[_i].argv);
+        struct run run = run_with_pipes(cases[_i].serial, cases[_i].argv);
 
         ck_assert_str_eq(run.out, cases[_i].out);
         ck_assert_str_eq(run.err, cases[_i].err);
@@ -191,12 +202,12 @@ END_TEST
 START_TEST(output__closed_and_error_closed) {
         char *argv[] = { "baseimage_id", NULL };
 
-        ck_assert_int_eq(spawn("BASEIMAGE", argv, CLOSED, CLOSED), 1);
+        ck_assert_int_eq(run_helper("BASEIMAGE", argv, CLOSED, CLOSED), 1);
 }
 END_TEST
 
-/* A file that must not grow: the kernel writes to its end, which is that of a
- * page of whatever size, and only the next write fails. */
+/* F_SEAL_GROW forbids writes after the end of the file.  The kernel writes the text up to
+ * the end of a page, and only the next write fails.  2 MiB is a multiple of any page size. */
 START_TEST(output__short_write) {
         const off_t size = 2 << 20;
         int file = memfd_create("short", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -228,10 +239,5 @@ int main(void) {
         Suite *suite = suite_create("baseimage_id");
         suite_add_tcase(suite, process);
         suite_add_tcase(suite, output);
-
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return run_suite(suite);
 }

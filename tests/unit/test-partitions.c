@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Which partitions are deleted and how often, with a kernel that is played:
- * the linker puts the functions below in place of ioctl() and poll(). */
+ * These tests check which partitions the helper deletes, and how often it retries.  The
+ * linker replaces ioctl() and poll() by the functions below, which simulate the kernel. */
 #include <check.h>
 #include <errno.h>
 #include <linux/blkpg.h>
@@ -12,15 +12,17 @@
 #include <string.h>
 
 #include "partitions.h"
+#include "run-suite.h"
 
 enum { DISK = 42, NUMBERS = 256 };
 
-static int there[NUMBERS];  /* how often each partition is found open; -1: there is none */
-static int broken[NUMBERS]; /* the errno with which it cannot be deleted */
-static int calls[NUMBERS];
-static int slept; /* milliseconds */
+/* The index is the number of the partition. */
+static int busy_count[NUMBERS];   /* how often ioctl() still fails with EBUSY; -1: no partition */
+static int delete_errno[NUMBERS]; /* if it is not 0, ioctl() fails with it */
+static int ioctl_calls[NUMBERS];
+static int slept_ms;
 
-/* NOLINTBEGIN(bugprone-reserved-identifier): the linker's names. */
+/* NOLINTBEGIN(bugprone-reserved-identifier): the linker needs these names. */
 int __wrap_ioctl(int fd, unsigned long request, ...);
 int __wrap_poll(struct pollfd *fds, nfds_t number, int timeout);
 
@@ -38,99 +40,99 @@ int __wrap_ioctl(int fd, unsigned long request, ...) {
         ck_assert_int_ge(partition->pno, 1);
         ck_assert_int_lt(partition->pno, NUMBERS);
         int number = partition->pno;
-        calls[number]++;
-        errno = broken[number] ? broken[number] : there[number] < 0 ? ENXIO : EBUSY;
-        if (broken[number] || there[number] < 0)
+        ioctl_calls[number]++;
+        errno = delete_errno[number] ? delete_errno[number] : busy_count[number] < 0 ? ENXIO : EBUSY;
+        if (delete_errno[number] || busy_count[number] < 0)
                 return -1;
-        return there[number]-- > 0 ? -1 : 0;
+        return busy_count[number]-- > 0 ? -1 : 0;
 }
 
 int __wrap_poll(struct pollfd *fds, nfds_t number, int timeout) {
         ck_assert_ptr_null(fds);
         ck_assert_uint_eq(number, 0);
-        slept += timeout;
+        slept_ms += timeout;
         return 0;
 }
 /* NOLINTEND(bugprone-reserved-identifier) */
 
 static void reset(void) {
-        memset(there, -1, sizeof there);
-        memset(broken, 0, sizeof broken);
-        memset(calls, 0, sizeof calls);
-        slept = 0;
+        memset(busy_count, -1, sizeof busy_count);
+        memset(delete_errno, 0, sizeof delete_errno);
+        memset(ioctl_calls, 0, sizeof ioctl_calls);
+        slept_ms = 0;
 }
 
 START_TEST(all__each_once) {
-        there[1] = there[5] = there[255] = 0;
+        busy_count[1] = busy_count[5] = busy_count[255] = 0;
         ck_assert_int_eq(delete_all_partitions(DISK), 0);
-        ck_assert_int_eq(there[1], -1);
-        ck_assert_int_eq(there[5], -1);
-        ck_assert_int_eq(there[255], -1);
+        ck_assert_int_eq(busy_count[1], -1);
+        ck_assert_int_eq(busy_count[5], -1);
+        ck_assert_int_eq(busy_count[255], -1);
         for (int number = 1; number < NUMBERS; number++)
-                ck_assert_int_eq(calls[number], 1);
+                ck_assert_int_eq(ioctl_calls[number], 1);
 }
 END_TEST
 
-/* The partition's own event comes later and retries. */
+/* The helper retries at the event of the partition, which comes later. */
 START_TEST(all__open_is_left) {
-        there[1] = 1;
-        there[2] = 0;
+        busy_count[1] = 1;
+        busy_count[2] = 0;
         ck_assert_int_eq(delete_all_partitions(DISK), 0);
-        ck_assert_int_eq(calls[1], 1);
-        ck_assert_int_eq(there[2], -1);
-        ck_assert_int_eq(slept, 0);
+        ck_assert_int_eq(ioctl_calls[1], 1);
+        ck_assert_int_eq(busy_count[2], -1);
+        ck_assert_int_eq(slept_ms, 0);
 }
 END_TEST
 
 START_TEST(all__others_after_error) {
-        broken[1] = EACCES;
-        there[2] = 0;
+        delete_errno[1] = EACCES;
+        busy_count[2] = 0;
         ck_assert_int_eq(delete_all_partitions(DISK), -EACCES);
-        ck_assert_int_eq(there[2], -1);
+        ck_assert_int_eq(busy_count[2], -1);
 }
 END_TEST
 
 START_TEST(all__disk_gone) {
         for (int number = 0; number < NUMBERS; number++)
-                broken[number] = ENODEV;
+                delete_errno[number] = ENODEV;
         ck_assert_int_eq(delete_all_partitions(DISK), 0);
 }
 END_TEST
 
 START_TEST(one__deleted) {
-        there[3] = there[4] = 0;
+        busy_count[3] = busy_count[4] = 0;
         ck_assert_int_eq(delete_partition(DISK, 3), 0);
-        ck_assert_int_eq(calls[3], 1);
-        ck_assert_int_eq(calls[4], 0);
-        ck_assert_int_eq(slept, 0);
+        ck_assert_int_eq(ioctl_calls[3], 1);
+        ck_assert_int_eq(ioctl_calls[4], 0);
+        ck_assert_int_eq(slept_ms, 0);
 }
 END_TEST
 
 START_TEST(one__not_there) {
         ck_assert_int_eq(delete_partition(DISK, 3), 0);
-        ck_assert_int_eq(slept, 0);
+        ck_assert_int_eq(slept_ms, 0);
 }
 END_TEST
 
 START_TEST(one__closed_in_time) {
-        there[3] = 7;
+        busy_count[3] = 7;
         ck_assert_int_eq(delete_partition(DISK, 3), 0);
-        ck_assert_int_eq(there[3], -1);
-        ck_assert_int_eq(calls[3], 8);
+        ck_assert_int_eq(busy_count[3], -1);
+        ck_assert_int_eq(ioctl_calls[3], 8);
 }
 END_TEST
 
 START_TEST(one__open_for_two_seconds) {
-        there[3] = 1000;
+        busy_count[3] = 1000;
         ck_assert_int_eq(delete_partition(DISK, 3), -EBUSY);
-        ck_assert_int_eq(slept, 2000);
+        ck_assert_int_eq(slept_ms, 2000);
 }
 END_TEST
 
 START_TEST(one__error_at_once) {
-        broken[3] = EACCES;
+        delete_errno[3] = EACCES;
         ck_assert_int_eq(delete_partition(DISK, 3), -EACCES);
-        ck_assert_int_eq(calls[3], 1);
+        ck_assert_int_eq(ioctl_calls[3], 1);
 }
 END_TEST
 
@@ -149,9 +151,5 @@ int main(void) {
 
         Suite *suite = suite_create("partitions");
         suite_add_tcase(suite, partitions);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return run_suite(suite);
 }

@@ -112,9 +112,9 @@ def test_chroot__installed_and_purged(suite, flavour, older, status_deb, chroot_
     assert re.findall(r"^(--.*): (\d+ \d+)$", output, re.M) == [
         (words, f"{number} {number}") for words, number in STEPS], output
     assert "./" not in output
-    version = re.search(r"/var/lib/kdump/initrd.img-(\S+) is as before", output)[1]
+    version = re.search(r"/var/lib/kdump/initrd.img-(\S+) was not regenerated", output)[1]
     for image, command in OTHER_IMAGES.items():
-        line = f"baseimage-udev: {image} is as before; to regenerate it: {command}".replace("{}", version)
+        line = f"baseimage-udev: {image} was not regenerated; to regenerate it: {command}".replace("{}", version)
         # At each step but the purge.
         assert output.count(line) == len(STEPS) - 1, (line, output)
     assert "baseimage-udev: /boot/initrd" not in output
@@ -125,7 +125,7 @@ def test_chroot__no_updates(plain, fault):
     """The administrator forbids updates: dpkg names the initramfs and the command that writes it."""
     with fault("dpkg: update_initramfs=no"):
         output = plain.run("echo update_initramfs=no >$root/etc/initramfs-tools/update-initramfs.conf\n" + INSTALL)
-        image, command = re.search("baseimage-udev: (.*) is as before; to regenerate it: (.*)", output).groups()
+        image, command = re.search("baseimage-udev: (.*) was not regenerated; to regenerate it: (.*)", output).groups()
         assert plain.run(INSTALL + f"chroot $root {command}\nchroot $root lsinitramfs {image}").count("baseimage") >= 4
 
 

@@ -359,7 +359,7 @@ def test_kdump__dumps_to_the_own_disk(make_disk, boot, tmp_path):
         # The other initramfs is as it should be.
         said = guest.run("cd; ln -s /bin/true update-initramfs;"
                          " PATH=$PWD:$PATH /var/lib/dpkg/info/baseimage-udev.postinst configure")
-        command, = re.findall(r"^baseimage-udev: /var/lib/kdump/\S+ is as before; to regenerate it: (.*)", said, re.M)
+        command, = re.findall(r"^baseimage-udev: /var/lib/kdump/\S+ was not regenerated; to regenerate it: (.*)", said, re.M)
         guest.run(command)
         assert len(guest.run(rule).split()) == 2
         guest.run("kdump-config unload; kdump-config load; kdump-config status | grep 'ready to kdump'")

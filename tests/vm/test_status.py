@@ -53,7 +53,7 @@ def check_marks(guest):
         local_rule(guest, f'KERNEL=="vdb", ENV{{{key}}}=""', "vdb")
         kind, device, evidence, remedy = found(guest)[0]
         assert (kind, device, remedy) == ("mark", "/dev/vdb", f"{FIND_RULE}vdb")
-        assert evidence.startswith(f"{key}={value} is missing, for ")
+        assert evidence.startswith(f"{key}={value} is missing; this affects ")
         local_rule(guest, "", "vdb")
         assert found(guest) == []
 
@@ -82,9 +82,9 @@ def check_partition(guest):
     guest.run(f"rm {RULES_D}/59-baseimage.rules")
     trigger(guest, "vdb")
     mount, partition = sorted(found(guest))
-    assert mount == ("mount", "/dev/vdb1", "/mnt", "umount /mnt; see that /etc/fstab does not mount it")
+    assert mount == ("mount", "/dev/vdb1", "/mnt", "umount /mnt; make sure that /etc/fstab does not mount it")
     assert partition[:2] == ("partition", "/dev/vdb1")
-    assert partition[3].startswith("close what has it open (fuser -v /dev/vdb1), then: ")
+    assert partition[3].startswith("close the program that has it open (fuser -v /dev/vdb1), then: ")
     guest.run("umount /mnt; " + partition[3].partition("then: ")[2])
     assert found(guest) == []
 
@@ -119,10 +119,10 @@ def check_unbound(guest):
     guest.run(f"echo {virtio} >/sys/bus/virtio/drivers/virtio_blk/unbind; udevadm settle")
     kind, device, evidence, remedy = found_one(guest, "unknown")
     assert (kind, device) == ("unbound", None)
-    assert evidence == f"{virtio}, a disk without driver, may be a base image; {rule} does not exist"
+    assert evidence == f"{virtio} has no driver and may be a base image; {rule} does not exist"
     guest.run(f": >{rule}")
     _, _, evidence, bind = found_one(guest, "unknown")
-    assert evidence.endswith("would bind it") and bind == "udevadm trigger --type=devices --action=add"
+    assert evidence.endswith("can bind it") and bind == "udevadm trigger --type=devices --action=add"
     guest.run(f"rm {rule}; {remedy}; udevadm settle")
     assert found(guest) == []
 
@@ -150,7 +150,7 @@ def test_status__each_leak(make_disk, boot, plug_base, fault, tmp_path):
         with fault("LVM is on a bare disk"):
             guest.run("wipefs -qa /dev/vdc; pvcreate --quiet /dev/vdc; udevadm settle")
             assert [line["evidence"] for line in status(guest)[1] if line["kind"] == "content"] == [
-                "LVM on the bare disk: LVM changes no volume group that it sees twice"]
+                "LVM on the whole disk: LVM does not change a volume group that it sees twice"]
         with fault("a base image has no driver"):
             check_unbound(guest)
         guest.unplug(node)
