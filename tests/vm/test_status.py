@@ -147,7 +147,7 @@ def test_status__each_leak(make_disk, boot, plug_base, fault, tmp_path):
         node = guest.plug(sparse(tmp_path / "bare.raw", 256 * MIB), SERIAL, readonly=False)
         with fault("a base image is used"):
             check_users(guest)
-        with fault("LVM is on a bare disk"):
+        with fault("LVM is on a whole disk"):
             guest.run("wipefs -qa /dev/vdc; pvcreate --quiet /dev/vdc; udevadm settle")
             assert [line["evidence"] for line in status(guest)[1] if line["kind"] == "content"] == [
                 "LVM on the whole disk: LVM does not change a volume group that it sees twice"]
