@@ -13,7 +13,7 @@ from images import CACHE
 from inert import SERIAL
 from layouts import disk
 
-ROUNDS = 10
+ROUNDS = 4
 PARTITIONS = [1, 16, 64]
 # The guest's own figure: since its kernel started.
 REACHED = "systemctl show multi-user.target -P ActiveEnterTimestampMonotonic"

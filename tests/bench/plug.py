@@ -13,7 +13,7 @@ from inert import SERIAL
 from layouts import disk
 
 PARTITIONS = [1, 16, 128]
-ROUNDS = 8
+ROUNDS = 4
 
 # The disk is unbound and bound: no rule sees the PCI slot, and the clock is the guest's.
 SCRIPT = """
