@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What all parts share: ratios, and the table that they are printed in."""
+"""Prints ratios in a table.  "bench.py LOG" prints the tables in Meson's log as one table."""
 
+import json
 import os
 import platform
 import re
@@ -9,45 +10,38 @@ import sys
 from datetime import date
 from pathlib import Path
 
-SKIPPED = 77        # as Meson and Automake know it
+SKIPPED = 77        # Meson skips a test with this exit status
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "vm"))
 
 
-def note(text):
-    """Progress goes beside the table, not into it."""
+def log(text):
+    """Prints progress to standard error, because the table goes to standard output."""
     print(text, file=sys.stderr, flush=True)
 
 
-def skip(reason):
-    note(f"skipped: {reason}")
-    sys.exit(SKIPPED)
-
-
-def package(name="baseimage-udev"):
-    """The deb that the guests get."""
+def package():
+    """Returns the .deb under test.  Exits if there is none."""
     directory = os.environ.get("BASEIMAGE_DEBS")
     if not directory:
-        skip("BASEIMAGE_DEBS does not name the directory of the built packages: use tests/bench/run")
-    path, = Path(directory).glob(f"{name}_*.deb")
+        log("skipped: BASEIMAGE_DEBS does not name the directory of the built packages: use tests/bench/run")
+        sys.exit(SKIPPED)
+    path, = Path(directory).glob("baseimage-udev_*.deb")
     return path
 
 
 class Ratio:
-    """How two things compare that were measured in turn, round by round.
+    """Compares two lists of measurements, which have one measurement for each round.
 
-    The ratio of the medians; the quartiles of the rounds' own ratios are its
-    spread.  What disturbs a whole round (the machine is shared, say) moves
-    neither.
+    The value is the ratio of the medians.  low and high are the quartiles of the ratios of all rounds.  A disturbance
+    that lasts for a whole round hardly changes them.
     """
 
     def __init__(self, of, to):
         self.value = statistics.median(of) / statistics.median(to)
-        low, _, high = statistics.quantiles([a / b for a, b in zip(of, to)], n=4)
-        self.low, self.high = low, high
+        self.low, _, self.high = statistics.quantiles([a / b for a, b in zip(of, to)], n=4)
 
     def __str__(self):
-        # More digits where there is more to see.
         form = "{:.3f}".format if self.high - self.low < 0.02 else digits
         return f"{form(self.value)} ({form(self.low)}–{form(self.high)})"
 
@@ -57,8 +51,7 @@ def digits(number):
 
 
 class Table:
-    """Rows of Markdown.  A bar that was missed is an error only where what was
-    measured is the same in every run: no time ever is."""
+    """Prints rows of Markdown.  A missed bar is an error only if the measurement is repeatable.  Times are not."""
 
     def __init__(self, title):
         self.failed = False
@@ -77,10 +70,23 @@ class Table:
 
 
 def machine():
-    """The kind of machine and the date: no figure means anything without."""
+    """Returns the date and the kind of machine, on which every measurement depends."""
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     model = re.search(r"^model name\s*:\s*(.*)$", cpuinfo, re.M)
     where = "a virtual machine" if re.search(r"^flags\s*:.*\bhypervisor\b", cpuinfo, re.M) else "bare metal"
     system = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
     return (f"{date.today():%B %Y}; {os.cpu_count()} processors, "
             f"{model[1] if model else platform.machine()}, {where}; {system}, Linux {platform.release().split('-')[0]}")
+
+
+def report(meson_log):
+    print(f"\n{machine()}\n\n| | measured | bar | |\n| --- | --- | --- | --- |")
+    for line in Path(meson_log).read_text(encoding="utf-8").splitlines():
+        rows = [row for row in json.loads(line).get("stdout", "").splitlines() if row.startswith("| ")]
+        if rows:
+            title = rows[0].split("|")[1].strip()
+            print("\n".join([f"| **{title}** | | | |", *rows[2:]]))
+
+
+if __name__ == "__main__":
+    report(sys.argv[1])

@@ -1,27 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who reads the base image, and how much of it: in sectors, as the kernel saw it.
+"""Counts the sectors of the base image that each program reads, in the kernel's trace.
 
-Words, all optional: the suites.  What the kernel itself reads in search of
-partitions is measured with udevd stopped, and taken off.
+Arguments: the suites (default: SUITES).  While udevd is stopped, only the kernel reads, to find partitions.  The table
+does not count these sectors.
 """
 
 import re
 import sys
 from collections import Counter
 
-from bench import Table, note, package
-from cases import Case, append
+from bench import Table, log, package
+from cases import Case, kernel_options
 from guest import BootFailed, Guest
-from images import CACHE, Unavailable
+from images import Unavailable
 from inert import SERIAL, base_disks
 from layouts import disk
 
-# Debian 11 (bullseye): older tools of btrfs and LVM, no bar.
+# Debian 11 (bullseye) has no bar, because its tools of btrfs and LVM are older.
 SUITES = sys.argv[1:] or ["bookworm", "trixie"]
 LAYOUTS = ["btrfs", "lvm", "md"]
-# Scanners in the initramfs read the start of the disk, find a partition table and go on.
+# Scanners in the initramfs read the start of the disk and stop at the partition table.
 BOOT_BAR = 8192
-# The kernel's trace names the reader, the disk's own count does not.
+# The trace names the reader, and the disk's statistics do not.
 TRACE = "trace_event=block:block_bio_queue trace_buf_size=2M"
 TRACEFS = "/sys/kernel/tracing"
 BIO = re.compile(r"^\s*(?P<comm>.*)-(?P<pid>\d+)\s+\[\d+\]\s+\S+\s+[\d.]+: block_bio_queue: "
@@ -30,8 +30,7 @@ UDEVD = "systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udevd.
 
 
 def reads(guest):
-    """What was read of the base image since the last call: by process, a list
-    of (start, length) in sectors."""
+    """Returns the reads of the base image since the last call: {(command, pid): [(start, length)]} in sectors."""
     guest.run(f"mountpoint -q {TRACEFS} || mount -t tracefs none {TRACEFS}")
     name, = base_disks(guest)
     device = tuple(guest.run(f"cat /sys/block/{name}/dev").strip().split(":"))
@@ -44,14 +43,14 @@ def reads(guest):
 
 
 def readers(guest, found, scan):
-    """Sectors by name of the reader, the kernel's own scan for partitions taken off."""
+    """Returns the number of sectors by name of the reader, without the kernel's scan for partitions."""
     units = {}
     for record in guest.run("systemctl show '*.service' -p Id -p ExecMainPID").split("\n\n"):
         fields = dict(line.split("=", 1) for line in record.splitlines() if "=" in line)
         units[int(fields.get("ExecMainPID") or 0)] = fields.get("Id")
     sums = Counter()
     for (comm, pid), rows in found.items():
-        # The kernel scans in the name of the process that bound the disk.
+        # The kernel scans in the context of the process that bound the disk.
         for at in range(len(rows) - len(scan), -1, -1):
             if rows[at:at + len(scan)] == scan:
                 del rows[at:at + len(scan)]
@@ -62,52 +61,46 @@ def readers(guest, found, scan):
     return +sums
 
 
-def plugged(guest, path, udevd=True):
-    """What is read of a base image from its plugging in until nothing stirs."""
-    if not udevd:
-        guest.run(f"systemctl stop {UDEVD}", check=False)
-    node = guest.plug(path, SERIAL, settle=False)
-    guest.wait_until(lambda: base_disks(guest))
-    if udevd:
-        guest.settle()
-    # For what udev's events have started.
-    guest.run("sleep 3")
-    found = reads(guest)
-    unplug(guest, node)
-    if not udevd:
-        guest.run(f"systemctl start {UDEVD} && udevadm settle")
-    return found
-
-
 def unplug(guest, node):
     guest.unplug(node, settle=False)
     guest.wait_until(lambda: not base_disks(guest))
     guest.settle()
 
 
+def hotplug_reads(guest, path):
+    """Hot-plugs a base image; returns the reads until all its events are handled."""
+    node = guest.plug(path, SERIAL, settle=False)
+    guest.wait_until(lambda: base_disks(guest))
+    guest.settle()
+    # Programs that the events started can still read.
+    guest.run("sleep 3")
+    found = reads(guest)
+    unplug(guest, node)
+    return found
+
+
 def measure(suite, flavour, layout, deb):
-    """Sectors by reader: at boot, and hot-plugged."""
+    """Returns the sectors by reader, at boot and after a hot-plug.  deb: the package, or None."""
     image = disk(suite, flavour, layout, (deb,) if deb else ())
     path, = image.paths
     name_of_root, root = list(image.roots.items())[0]
     generator = "dracut" if flavour == "dracut" else "initramfs-tools"
-    more = append(Case(suite, generator, layout, "after", name_of_root))
+    options = kernel_options(Case(suite, generator, layout, "after", name_of_root))
     name = f"bench-sectors-{suite}-{flavour}-{layout}-{'with' if deb else 'without'}"
-    # Without the package it might boot from the base image, or not at all:
-    # there, it is hot-plugged only.
+    # Without the package, the guest could boot from the base image, or fail to boot.  So the test only hot-plugs it.
     disks = [(path, None, False), *([(path, SERIAL, True)] if deb else [])]
-    with Guest(name, image.kernel, image.initrd, f"root={root} ro {more} {TRACE}", disks, CACHE / "logs") as guest:
+    with Guest(name, image.kernel, image.initrd, f"root={root} ro {options} {TRACE}", disks) as guest:
         boot = reads(guest) if deb else {}
         if deb:
             unplug(guest, "disk1")
-        plug = plugged(guest, path)
-        # udevd stopped: only the kernel reads.
-        scans = list(plugged(guest, path, udevd=False).values())
-        assert len(scans) == 1, scans
-        return readers(guest, boot, scans[0]), readers(guest, plug, scans[0])
+        hotplug = hotplug_reads(guest, path)
+        guest.run(f"systemctl stop {UDEVD}", check=False)
+        scan, = hotplug_reads(guest, path).values()
+        guest.run(f"systemctl start {UDEVD} && udevadm settle")
+        return readers(guest, boot, scan), readers(guest, hotplug, scan)
 
 
-def said(sums):
+def format_sums(sums):
     return f"{sum(sums.values())}" + (f" ({', '.join(f'{k} {v}' for k, v in sums.items())})" if sums else "")
 
 
@@ -118,19 +111,16 @@ def main():
         for flavour in ("plain",) if suite in ("bullseye", "bookworm") else ("plain", "dracut"):
             for layout in LAYOUTS:
                 try:
-                    boot, plug = measure(suite, flavour, layout, deb)
-                    _, bare = measure(suite, flavour, layout, None)
+                    boot, hotplug = measure(suite, flavour, layout, deb)
+                    _, without = measure(suite, flavour, layout, None)
                 except (Unavailable, BootFailed) as reason:
-                    note(f"left out: {suite}, {flavour}, {layout}: {reason}")
+                    log(f"left out: {suite}, {flavour}, {layout}: {reason}")
                     continue
                 where = f"{suite}, {'dracut' if flavour == 'dracut' else 'initramfs-tools'}, root on {layout}"
-                total = sum(plug.values())
-                bar = None if suite == "bullseye" else total == 0
-                table.row(f"{where}: hot-plugged, without the package", said(bare))
-                table.row(f"{where}: hot-plugged", said(plug), "" if bar is None else "0", bar, True)
-                at_boot = sum(boot.values()) <= BOOT_BAR
-                table.row(f"{where}: at boot", said(boot),
-                          *((f"≤ {BOOT_BAR}", at_boot, True) if suite != "bullseye" else ()))
+                table.row(f"{where}: hot-plugged, without the package", format_sums(without))
+                for what, sums, limit in (("hot-plugged", hotplug, 0), ("at boot", boot, BOOT_BAR)):
+                    bar = (f"≤ {limit}" if limit else "0", sum(sums.values()) <= limit, True)
+                    table.row(f"{where}: {what}", format_sums(sums), *(bar if suite != "bullseye" else ()))
     table.end()
 
 

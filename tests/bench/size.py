@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the package takes: the helper, the deb, and the initramfs of a guest."""
+"""Measures the size of the helper and of the .deb, and the growth of the initramfs of a guest."""
 
 import tempfile
 from pathlib import Path
 
-from bench import Table, note, package
+from bench import Table, log, package
 from images import Unavailable, run, seed, unpacked
 
 KIB = 1024
@@ -26,10 +26,10 @@ for suite, flavour in (("bookworm", "plain"), ("trixie", "dracut")):
         pair = [next(iter((seed(suite, flavour, debs) / "boot").glob("initrd.img-*")))
                 for debs in ((), (deb,))]
     except Unavailable as reason:
-        note(f"left out: {reason}")
+        log(f"left out: {reason}")
         continue
     what = f"initramfs growth, {suite}, {'dracut' if flavour == 'dracut' else 'initramfs-tools'}"
     row(table, f"{what}, as cpio", len(unpacked(pair[1])) - len(unpacked(pair[0])), 12)
-    # No bar: the order of the files, which differs from one to the next, is worth more.
+    # There is no bar: the order of the files changes the compressed size more than the package does.
     table.row(f"{what}, compressed", f"{(pair[1].stat().st_size - pair[0].stat().st_size) / KIB:.1f} KiB")
 table.end()

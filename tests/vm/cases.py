@@ -1,24 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The guests of test_matrix.py, chosen by mechanism.
+"""Lists the guests of test_matrix.py, chosen by mechanism.
 
-The rule does the same on every layout and for every value of root=.  What differs is the
-programs that look for root: those of the release, of the initramfs generator and of the
-storage layout.  So each of these stands once in CHOSEN, and the values of root= take turns.
-tests/run --all adds WIDER.
+The rule does the same on every layout and for every value of root=.  Different programs find root: they depend on the
+release, the initramfs generator and the layout.  So CHOSEN has each of these once, with different values of root=.
+"tests/run --all" adds WIDER.
 """
 
 from typing import NamedTuple
 
-from images import CRYPT_NAME, CRYPT_UUID, PATIENT
+from images import CRYPT_NAME, CRYPT_UUID, LONG_WAIT
 from layouts import SWAP_UUID
 
 
 class Case(NamedTuple):
     suite: str
-    generator: str      # initramfs-tools, busybox (initramfs-tools with it), dracut, hostonly (dracut)
-    layout: str         # of layouts.ROOTS
-    attached: str       # of conftest.boot()
-    root: str           # which of the layout's values of root=
+    generator: str      # initramfs-tools, busybox (initramfs-tools with busybox), dracut, hostonly (dracut)
+    layout: str         # a key of layouts.ROOTS
+    attached: str       # an argument of conftest.boot()
+    root: str           # a key of the layout's values of root=
 
     def __str__(self):
         return "-".join(self)
@@ -35,27 +34,27 @@ class Case(NamedTuple):
 
 
 def cases(text):
-    """A case a line, less the comments."""
+    """Returns the case of each line that is no comment."""
     return [Case(*line.split()) for line in text.splitlines() if line and not line.startswith("#")]
 
 
 CHOSEN = cases("""\
-# Each release and family of generators, on LVM: most programs scan for it.
+# Each release and family of generators, on LVM: most scanners look for LVM.
 bullseye initramfs-tools lvm              around  mapper
 bookworm initramfs-tools lvm              around  uuid
 trixie   initramfs-tools lvm              around  uuid
 trixie   dracut          lvm              around  mapper
 sid      initramfs-tools lvm              around  mapper
 sid      dracut          lvm              around  uuid
-# What decides which twin is found first: how the base image comes.
+# Each way to attach the base image: it decides which disk a scanner finds first.
 bookworm initramfs-tools btrfs            before  partuuid
 trixie   dracut          btrfs            after   uuid
 bookworm initramfs-tools ext4             awaited partlabel
 trixie   dracut          ext4             awaited partuuid
-# Content on the disk itself: the rule of each generator's initramfs unbinds the disk.
+# Content on the whole disk: the rule in the initramfs unbinds the disk.
 bookworm initramfs-tools btrfs-disk       around  uuid
 trixie   dracut          btrfs-disk       around  label
-# The other layouts, each with the programs that look for it.
+# The other layouts, each with its scanners.
 bookworm initramfs-tools btrfs-two-disks  around  label
 bookworm initramfs-tools md               around  uuid
 bookworm initramfs-tools beside           around  uuid
@@ -63,7 +62,7 @@ trixie   dracut          xfs              around  partuuid
 trixie   dracut          luks             around  uuid
 """)
 WIDER = cases("""\
-# These layouts with the other family.
+# These layouts with the other family of generators.
 trixie   dracut          btrfs-two-disks  around  uuid
 trixie   dracut          md               around  label
 trixie   dracut          beside           around  uuid
@@ -73,7 +72,7 @@ bookworm initramfs-tools luks             around  mapper
 bookworm busybox         lvm              around  mapper
 trixie   hostonly        lvm              around  mapper
 trixie   initramfs-tools beside-64        around  uuid
-# The oldest release, and the newest, whose systemd and kernel change.
+# The oldest release, and the newest one, whose systemd and kernel change.
 bullseye initramfs-tools btrfs            around  uuid
 sid      initramfs-tools md               around  uuid
 sid      initramfs-tools btrfs-disk       around  uuid
@@ -82,25 +81,25 @@ sid      dracut          luks             awaited mapper
 """)
 
 
-def append(case):
-    """What a case needs on the kernel command line beside root=."""
-    words = []
+def kernel_options(case):
+    """Returns the options, except root=, that a case needs on the kernel command line."""
+    options = []
     if case.layout.startswith("beside"):
-        words.append(f"resume=UUID={SWAP_UUID}")
+        options.append(f"resume=UUID={SWAP_UUID}")
     if case.attached == "awaited":
-        words.append(PATIENT)
+        options.append(LONG_WAIT)
     if case.dracut:
-        # A guest that does not find its root is to end, not to wait for a person.
-        words += ["rd.shell=0", "rd.emergency=reboot", "rd.retry=600" if case.attached == "awaited" else "rd.retry=60"]
-    # dracut opens nothing that it is not told of.
+        # If dracut does not find root, the guest reboots, which ends QEMU.
+        options += ["rd.shell=0", "rd.emergency=reboot", f"rd.retry={600 if case.attached == 'awaited' else 60}"]
+    # With rd.auto, dracut assembles LVM and md.
     if case.flavour in ("dracut", "dracut-hostonly"):
-        words.append("rd.auto=1")
+        options.append("rd.auto=1")
     if case.flavour == "dracut-crypt":
-        words += [f"rd.luks.name={CRYPT_UUID}={CRYPT_NAME}", f"rd.luks.key={CRYPT_UUID}=/etc/keys/root.key"]
-    return " ".join(words)
+        options += [f"rd.luks.name={CRYPT_UUID}={CRYPT_NAME}", f"rd.luks.key={CRYPT_UUID}=/etc/keys/root.key"]
+    return " ".join(options)
 
 
-# Without the package, there must be harm: a layout, and how the base image comes.
+# In these guests without the package, the base image must do harm.
 CONTROLS = [("btrfs", "after"), ("lvm", "before")]
 WIDER_CONTROLS = [("md", "plugged"), ("btrfs", "plugged"), ("luks", "before"), ("btrfs-disk", "before"),
                   ("beside", "plugged")]

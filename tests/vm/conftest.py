@@ -10,10 +10,11 @@ import pytest
 import cases
 import images
 import layouts
-from guest import AWAITS_ROOT, Guest
+from guest import WAITS_FOR_ROOT, Guest
 from inert import SERIAL
 
-LOGS = Path(os.environ.get("BASEIMAGE_LOGS") or images.CACHE / "logs")
+# These files have long tests.  They start first, so all workers end at about the same time.
+LONGEST = "test_autopkgtest", "test_loaders", "test_other_devices", "test_package", "test_attached"
 
 
 def pytest_addoption(parser):
@@ -22,15 +23,15 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "all_only: run with --all")
-    config.addinivalue_line("markers", "tool(name): what makes the image")
+    config.addinivalue_line("markers", "tool(name): the program that makes the image")
 
 
 def pytest_generate_tests(metafunc):
-    every = metafunc.config.getoption("all")
+    wider = metafunc.config.getoption("all")
     if "case" in metafunc.fixturenames:
-        metafunc.parametrize("case", cases.CHOSEN + (cases.WIDER if every else []), ids=str)
+        metafunc.parametrize("case", cases.CHOSEN + (cases.WIDER if wider else []), ids=str)
     if "control" in metafunc.fixturenames:
-        metafunc.parametrize("control", cases.CONTROLS + (cases.WIDER_CONTROLS if every else []), ids="-".join)
+        metafunc.parametrize("control", cases.CONTROLS + (cases.WIDER_CONTROLS if wider else []), ids="-".join)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -38,31 +39,47 @@ def pytest_collection_modifyitems(config, items):
         left = [item for item in items if item.get_closest_marker("all_only")]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
-    put_longest_first(items)
-
-
-def put_longest_first(items):
-    """The longest first, or one worker would be at it when the others are done."""
-    first = "test_autopkgtest", "test_loaders", "test_other_devices", "test_package", "test_attached"
-    items.sort(key=lambda item: item.path.stem not in first)
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_makereport(call):
-    """A test of what cannot be made here is skipped, and says why."""
+    """Skips a test whose image this machine cannot make, with the reason."""
     if call.excinfo and call.excinfo.errisinstance(images.Unavailable):
         reason = str(call.excinfo.value)
         call.excinfo = pytest.CallInfo.from_call(lambda: pytest.skip(reason), call.when).excinfo
 
 
 def pytest_runtest_logreport(report):
-    """A run takes long: says at once what failed, not at its end."""
+    """Prints a failure at once, because a run takes long."""
     if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
         print(f"\n{report.nodeid} failed:\n{report.longreprtext[-3000:]}", flush=True)
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Prints how many guests of each kind ignored the base image, and how many were booted."""
+    cells = defaultdict(lambda: [0, 0])
+    for outcome in "passed", "failed":
+        for report in terminalreporter.stats.get(outcome, []):
+            case = dict(report.user_properties).get("case")
+            if case and report.when == "call":
+                suite, generator, layout = case[:3]
+                cells[layout, suite, generator][0] += outcome == "passed"
+                cells[layout, suite, generator][1] += 1
+    columns = sorted({cell[1:] for cell in cells})
+    if columns:
+        terminalreporter.section("guests in which the base image was inert, of all that were booted")
+    for words in zip(*columns):
+        terminalreporter.write_line(f"{'':16}" + "".join(f"{word:>16}" for word in words))
+    for layout in layouts.ROOTS:
+        row = [cells.get((layout, *column)) for column in columns]
+        if any(row):
+            terminalreporter.write_line(f"{layout:16}" + "".join(
+                f"{f'{cell[0]}/{cell[1]}' if cell else '-':>16}" for cell in row))
+
+
 def built(package):
-    """A package under test."""
+    """Returns the .deb of a package under test."""
     directory = os.environ.get("BASEIMAGE_DEBS")
     if not directory:
         pytest.fail("BASEIMAGE_DEBS does not name the directory of the built packages: use tests/run")
@@ -70,46 +87,9 @@ def built(package):
     return path
 
 
-def pytest_terminal_summary(terminalreporter):
-    """The matrix as a table: how many guests of each kind were inert."""
-    cells = defaultdict(lambda: [0, 0])
-    for outcome in "passed", "failed", "skipped":
-        for report in terminalreporter.stats.get(outcome, []):
-            case = dict(report.user_properties).get("case")
-            if case and report.when == ("setup" if outcome == "skipped" else "call"):
-                suite, generator, layout = case[:3]
-                cell = cells[layout, f"{suite} {generator}"]
-                cell[0] += outcome == "passed"
-                cell[1] += outcome != "skipped"
-    booted = {column for _, column in cells}
-    columns = sorted(booted)
-    if not columns:
-        return
-    terminalreporter.section("guests in which the base image was inert, of all that were booted")
-    for line in zip(*(column.split(" ") for column in columns)):
-        terminalreporter.write_line(f"{'':16}" + "".join(f"{word:>16}" for word in line))
-    for layout in layouts.ROOTS:
-        row = [cells.get((layout, column), (0, 0)) for column in columns]
-        if any(number for _, number in row):
-            terminalreporter.write_line(f"{layout:16}" + "".join(
-                f"{f'{good}/{number}' if number else '-':>16}" for good, number in row))
-
-
 @pytest.fixture(scope="session")
 def deb():
     return built("baseimage-udev")
-
-
-@pytest.fixture
-def older(deb, tmp_path):
-    """The package as an earlier version."""
-    unpacked = tmp_path / "older"
-    images.run("dpkg-deb", "-R", deb, unpacked)
-    control = unpacked / "DEBIAN/control"
-    control.write_text(control.read_text().replace("Version: ", "Version: 0~"))
-    path = tmp_path / "older.deb"
-    images.run("dpkg-deb", "--root-owner-group", "-b", unpacked, path)
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -118,69 +98,76 @@ def status_deb():
 
 
 @pytest.fixture
+def older_deb(deb, tmp_path):
+    """Returns the package with an older version number."""
+    unpacked, path = tmp_path / "older", tmp_path / "older.deb"
+    images.run("dpkg-deb", "-R", deb, unpacked)
+    control = unpacked / "DEBIAN/control"
+    control.write_text(control.read_text().replace("Version: ", "Version: 0~"))
+    images.run("dpkg-deb", "--root-owner-group", "-b", unpacked, path)
+    return path
+
+
+@pytest.fixture
 def make_disk(deb, status_deb):
+    """Returns a function that makes a guest's disk, with baseimage-status and with or without baseimage-udev."""
     def make(suite="bookworm", flavour="plain", layout="btrfs", package=True):
         # The libraries of Debian 11 are too old for baseimage-status.
-        looks = (status_deb,) if suite != "bullseye" else ()
-        return layouts.disk(suite, flavour, layout, looks + ((deb,) if package else ()))
+        debs = (status_deb,) if suite != "bullseye" else ()
+        return layouts.disk(suite, flavour, layout, debs + ((deb,) if package else ()))
     return make
 
 
 @pytest.fixture(autouse=True)
-def used():
-    """What a test has used may go after it."""
+def release_cache():
     yield
-    images.let_go()
+    images.release_cache()
 
 
 @pytest.fixture
-def boot(request, record_property):
-    """Boots a disk with its own image attached "before" it, "after" it, "around" it, or not at all.
+def boot(request, record_property, make_disk):
+    """Returns a function that makes the Guest of a disk, or of the disk that make_disk(**system) makes.
 
-    "awaited": both come while the initramfs waits for root, the image first; "late": the image at boot, the own
-    disk then.  more: other disks, which come last.  meanwhile: as Guest's.
+    attached: where the disk is attached as base image: "before" the own disk, "after" it, or "around" it (both).
+    "awaited": base image and own disk come while the initramfs waits for root.  "late": only the own disk does.
+    root: a key of disk.roots, or a value of root=.  more: other disks, which come last.  serial: the own disk's serial.
     """
-    def start(disk, attached=None, root=None, append="", more=(), serial=None, meanwhile=None):
+    def start(attached=None, root=None, append="", *, disk=None, more=(), serial=None, during_boot=None, **system):
+        disk = disk or make_disk(**system)
         own = [(path, serial, False) for path in disk.paths]
         base = [(path, SERIAL, True) for path in disk.paths]
-        first, then = {"before": (base + own, []), "after": (own + base, []), "around": (base + own + base, []),
-                       "awaited": ([], base + own), "late": (base, own)}.get(attached, (own, []))
-        if then:
-            then, more = then + list(more), ()
+        at_boot, later = {"before": (base + own, []), "after": (own + base, []), "around": (base + own + base, []),
+                          "awaited": ([], base + own), "late": (base, own)}.get(attached, (own, []))
+        if later:
+            later, more = later + list(more), ()
 
-        def attach(guest):
-            guest.await_console(AWAITS_ROOT)
-            for path, number, readonly in then:
+        def plug_later(guest):
+            guest.await_console(WAITS_FOR_ROOT)
+            for path, number, readonly in later:
                 if number != SERIAL:
-                    # For scanners that look again and again.
+                    # During this time the initramfs scans several times.
                     time.sleep(5)
                 guest.plug(path, number, readonly, settle=False)
 
-        # With nothing but its own disk it is what a test begins with, not what it tests.
-        snapshot = first == own and not more and serial is None and not append
         record_property("booted", str(disk.paths[0]))
         name = request.node.name.replace("/", "-").removeprefix("test_")
         root = disk.roots.get(root, root) or next(iter(disk.roots.values()))
-        return Guest(name, disk.kernel, disk.initrd, f"root={root} ro {append}", first + list(more), LOGS,
-                     show=request.config.getoption("capture") == "no", meanwhile=attach if then else meanwhile,
-                     snapshot=snapshot)
+        # If the guest has only its own disk, no test depends on the boot itself, and a snapshot is faster.
+        guest = Guest(name, disk.kernel, disk.initrd, f"root={root} ro {append}", at_boot + list(more),
+                      show=request.config.getoption("capture") == "no",
+                      during_boot=plug_later if later else during_boot,
+                      snapshot=at_boot == own and not more and serial is None and not append)
+        guest.disk = disk
+        return guest
     return start
 
 
 @pytest.fixture
 def fault(record_property):
-    """A block in which something is broken on purpose: its end means survived."""
+    """Returns a context in which a test breaks something on purpose.  Its end means that the package survived."""
     @contextlib.contextmanager
-    def broken(what):
+    def inject(what):
         record_property("injected", what)
         yield
         record_property("survived", what)
-    return broken
-
-
-@pytest.fixture
-def plug_base():
-    """Hot-plugs a guest's own image, or images."""
-    def plug(guest, disk, **options):
-        return [guest.plug(path, SERIAL, **options) for path in disk.paths]
-    return plug
+    return inject

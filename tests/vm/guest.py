@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A QEMU guest: its disks, its console log, and a root shell in it."""
+"""Runs QEMU guests, with disks, a console log and a root shell."""
 
-import contextlib
+import base64
 import fcntl
 import itertools
 import json
@@ -17,41 +17,42 @@ from pathlib import Path
 import pexpect
 import pexpect.fdpexpect
 
-from images import CACHE, SHELL_PORT, digest, made_once, unpacked
+from images import CACHE, LOGS, SHELL_PORT, cached, digest, unpacked
 
-# A guest that says nothing for so long, neither on its console nor in its shell,
-# is given up: one that is merely slow says something.
+# Even a slow guest prints.  A guest has failed if its console and its shell print nothing for so long.
 SILENCE_SECONDS = 600
-# After these nothing comes any more: the kernel, initramfs-tools, dracut.
-DEAD = re.compile(r"^.*(?:Kernel panic - not syncing|Gave up waiting for root|Entering emergency mode).*$"
-                  r"|^\(initramfs\)", re.M)
-# The initramfs has begun to wait for root: initramfs-tools, dracut.
-AWAITS_ROOT = "Waiting for root file system|Running /scripts/local-block|dracut-initqueue"
-# systemd waits for a person; our shell may yet come up beside it.
+# The kernel, initramfs-tools or dracut prints one of these when the boot has failed.
+FATAL = re.compile(r"^.*(?:Kernel panic - not syncing|Gave up waiting for root|Entering emergency mode).*$"
+                   r"|^\(initramfs\)", re.M)
+# initramfs-tools or dracut prints one of these when it begins to wait for root.
+WAITS_FOR_ROOT = "Waiting for root file system|Running /scripts/local-block|dracut-initqueue"
+# systemd prints one of these when it waits for a person.  The shell of the tests can still start after that.
 MAINTENANCE = re.compile(r"^.*(?:You are in (?:emergency|rescue) mode|for maintenance|root account is locked).*$", re.M)
 MAINTENANCE_SECONDS = 60
-# Drivers that -cpu max and the chipset load.  The tests do not need them, and they are slow under emulation.
+# "-cpu max" and the chipset load these drivers.  The tests do not need them, and they are slow under emulation.
 IDLE_DRIVERS = ("kvm_amd kvm aesni_intel ghash_clmulni_intel sha512_ssse3 sha256_ssse3 sha1_ssse3 crct10dif_pclmul"
                 " crc32_pclmul cryptd crypto_simd powernow_k8 acpi_cpufreq evdev button serio_raw qemu_fw_cfg ata_piix"
                 " ata_generic psmouse pcspkr floppy i2c_piix4").split()
-# So are a clock that is read by way of QEMU, and pages that are zeroed twice.  On a busy machine an emulated timer
-# can be so late that the kernel takes it for broken: no_timer_check.  With norandmaps, QEMU translates the code of
-# a library once and not once for each process: a boot takes a fifth less.
-QUICK = " ".join(["no_timer_check cryptomgr.notests audit=0 apparmor=0 rcupdate.rcu_expedited=1 tsc=reliable init_on_alloc=0",
-                  f"norandmaps mitigations=off modprobe.blacklist={','.join(IDLE_DRIVERS)}"])
+# These options make the boot of an emulated guest faster.  no_timer_check: on a busy machine an emulated timer can be
+# so late that the kernel calls it broken.  norandmaps: QEMU translates the code of a library only once, not once for
+# each process, so a boot takes a fifth less time.
+QUICK = ("no_timer_check cryptomgr.notests audit=0 apparmor=0 rcupdate.rcu_expedited=1 tsc=reliable init_on_alloc=0"
+         f" norandmaps mitigations=off modprobe.blacklist={','.join(IDLE_DRIVERS)}")
+# Every guest has these kernel options.  The kernel probes only one serial line, because 32 take long.
+KERNEL_OPTIONS = f"console=ttyS0 panic=5 8250.nr_uarts=1 {QUICK}"
 PROMPT = "guest-shell-"
 
 
 class BootFailed(Exception):
-    """The guest ended or came to a standstill; says what its console says."""
+    """The guest ended or waits for a person; the message has the end of its console."""
 
 
 class Silent(Exception):
-    """The guest said nothing for too long: it may hang, or this machine does."""
+    """The guest printed nothing for too long: the guest or this machine hangs."""
 
 
 def accelerator():
-    """KVM only with hardware behind it: a /dev/kvm alone can be a shell of one."""
+    """Returns QEMU's options for KVM or for emulation.  /dev/kvm can exist on a processor without virtualization."""
     flags = re.search(r"^flags\s*:.*\b(vmx|svm)\b", Path("/proc/cpuinfo").read_text(), re.M)
     if flags and os.access("/dev/kvm", os.R_OK | os.W_OK):
         return ["-accel", "kvm", "-cpu", "host"]
@@ -59,57 +60,49 @@ def accelerator():
 
 
 def take_slot():
-    """Waits for one of the slots that tests/run gives to guests; returns what gives it back when it is closed.
+    """Waits until one of the slots is free.  tests/run makes one slot for each processor.
 
-    Each has a processor to itself, however many make disks meanwhile.  Outside tests/run nobody waits.
+    Returns a file whose close() releases the slot.  Outside of tests/run, returns at once.
     """
-    taken = contextlib.ExitStack()
-    slots = os.environ.get("BASEIMAGE_SLOTS")
-    while slots:
-        for path in Path(slots).iterdir():
+    while directory := os.environ.get("BASEIMAGE_SLOTS"):
+        for path in Path(directory).iterdir():
             file = open(path, "rb")     # pylint: disable=consider-using-with
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                taken.enter_context(file)
-                return taken
+                return file
             except BlockingIOError:
                 file.close()
         time.sleep(0.2)
-    return taken
+    return open(os.devnull, "rb")
 
 
 class Guest:
-    """Boots on entering the context, ends on leaving it.
+    """Boots a guest when a "with" block begins, and kills it when the block ends.
 
-    meanwhile: called with the guest as soon as QEMU runs, before there is a shell.
-
-    disks: (path, serial, whether read-only, properties of the device if any) of
-    each virtio disk in order; a serial of None is a disk that has none.  Disks
-    are written to a throw-away overlay unless they are read-only.  The console
-    goes to a file below logs, and with show to standard output as well.
-
-    snapshot: a guest like this one that has booted before is not booted again: it goes
-    on from there, with what it had said.
+    disks: (path, serial or None, read-only?, optional properties of the QEMU device) of each virtio disk, in order.
+    An overlay takes the writes to a disk that is not read-only, and close() deletes the overlay.
+    during_boot: the boot calls this function with the guest as soon as QEMU runs, before the shell answers.
+    snapshot: the first boot saves the guest; later boots of a guest with the same arguments restore it.
+    show: the console goes to standard output as well as to its log.
     """
 
-    PROGRAM, CONSOLE = "qemu-system-x86_64", "ttyS0"
+    PROGRAM = "qemu-system-x86_64"
 
-    def __init__(self, name, kernel, initrd, append, disks, logs=None, show=False, meanwhile=None,
-                 snapshot=False):
+    def __init__(self, name, kernel, initrd, append, disks, show=False, during_boot=None, snapshot=False):
         self.directory = Path(tempfile.mkdtemp(prefix="guest-"))
-        self.console = Path(logs or self.directory) / f"{name}.console.log"
+        self.console = LOGS / f"{name}.console.log"
         self.console.parent.mkdir(parents=True, exist_ok=True)
         self.console.write_bytes(b"")
         self.numbers = itertools.count()
-        self.nodes = {}         # the disks that are attached: name to unplug by, serial
-        self.process = self.shell = self.qmp = self.slot = None
-        self.show, self.meanwhile, self.snapshot = show, meanwhile, snapshot
+        self.nodes = {}         # the serial of each attached disk, by its QEMU node name
+        self.process = self.shell = self.qmp = self.slot = self.disk = None
+        self.show, self.during_boot, self.snapshot = show, during_boot, snapshot
         self.command = [
-            # A guest does not outlive its test, whatever ends that.
+            # The kernel kills QEMU when the test process ends.
             "setpriv", "--pdeathsig", "KILL",
             self.PROGRAM, *self.machine(), "-m", "1024",
             "-nodefaults", "-display", "none", "-no-reboot",
-            *self.start(kernel, self.unpack(initrd), f"{self.cmdline()} {append}"),
+            *self.start(kernel, self.unpack(initrd), f"{KERNEL_OPTIONS} {append}"),
             "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
             "-chardev", f"socket,id=shell,path={self.directory}/shell,server=on,wait=off",
             "-device", "virtio-serial-pci",
@@ -123,13 +116,8 @@ class Guest:
             self.command += ["-blockdev", json.dumps(self.blockdev(node, path, readonly)),
                              "-device", json.dumps(self.device(node, serial) | (more[0] if more else {}))]
 
-    @classmethod
-    def cmdline(cls):
-        """What the kernel command line of every guest begins with; one serial line, as 32 are slow, too."""
-        return f"console={cls.CONSOLE} panic=5 8250.nr_uarts=1 {QUICK}"
-
     def unpack(self, initrd):
-        """The guest, emulated, would be slower to do it."""
+        """Returns the path of the unpacked initramfs: an emulated guest unpacks slowly."""
         target = self.directory / "initrd"
         if initrd and Path(initrd).exists():
             target.write_bytes(unpacked(Path(initrd)))
@@ -137,7 +125,7 @@ class Guest:
 
     @staticmethod
     def start(kernel, initrd, cmdline):
-        """The words that say what starts."""
+        """Returns the QEMU options that select what boots."""
         return ["-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline]
 
     @staticmethod
@@ -149,12 +137,13 @@ class Guest:
         kind = "qcow2" if Path(path).suffix == ".qcow2" else "raw"
         if readonly:
             return {"node-name": node, "driver": kind, "read-only": True, "file": file | {"read-only": True}}
-        overlay = self.directory / f"{node}.qcow2"
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind,
-                        "-b", str(path), str(overlay)], check=True)
-        return {"node-name": node, "driver": "qcow2",
-                "file": {"driver": "file", "filename": str(overlay)},
+        overlay = self.overlay(node)
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind, "-b", path, overlay], check=True)
+        return {"node-name": node, "driver": "qcow2", "file": {"driver": "file", "filename": str(overlay)},
                 "backing": {"driver": kind, "read-only": True, "file": file}}
+
+    def overlay(self, node):
+        return self.directory / f"{node}.qcow2"
 
     @staticmethod
     def device(node, serial):
@@ -163,7 +152,10 @@ class Guest:
 
     def __enter__(self):
         try:
-            self.boot()
+            if self.snapshot:
+                self.boot_or_restore()
+            else:
+                self.boot()
         except BaseException:
             self.close()
             raise
@@ -173,24 +165,19 @@ class Guest:
         self.close()
 
     def boot(self):
-        if not self.snapshot:
-            self.come_up()
-            return
-        path = CACHE / "guests" / self.snapshot_name()
-        with made_once(path) as partial:
-            if partial:
-                self.come_up()
-                self.save_snapshot(partial)
-                return
-        self.load_snapshot(path)
-
-    def come_up(self):
         self.start_qemu()
-        if self.meanwhile:
-            self.meanwhile(self)
-        self.wait_for_shell()
+        if self.during_boot:
+            self.during_boot(self)
+        self.wait_for_system()
+
+    def wait_for_system(self):
+        """Waits until systemd has started all units and udevd has handled all events."""
+        # OVMF of Debian 13 can read the first command before the shell does, so expect() sends it again.
+        echo = f"echo {PROMPT}\n"
+        self.shell.send(echo)
+        self.expect(f"{PROMPT}\n", repeat=echo)
+        self.run(":")           # reads the answers to the repeated commands
         self.run("systemctl is-system-running --wait || :")
-        # Units do not wait for all events: of terminals, say.
         self.settle()
 
     def start_qemu(self, *more):
@@ -207,15 +194,28 @@ class Guest:
         self.shell = pexpect.fdpexpect.fdspawn(self.socket.fileno(), encoding="utf-8",
                                                codec_errors="replace")
 
-    def snapshot_name(self):
-        """What guests have in common of which one can stand for the other: all but their place."""
+    def boot_or_restore(self):
+        """Restores the snapshot of a guest with the same program, options and disks.  If there is none, boots."""
         version = subprocess.run([self.PROGRAM, "--version"], stdout=subprocess.PIPE, check=True).stdout
         words = "\0".join(self.command).replace(str(self.directory), "").replace(str(self.console), "")
-        # A disk that was made again has other blocks under the same name.
-        return digest(version, words, *(path.stat().st_mtime_ns for path in self.paths))
+        # A new disk with the same name can have other blocks.
+        key = digest(version, words, *(path.stat().st_mtime_ns for path in self.paths))
+        path = CACHE / "guests" / key
+        with cached(path) as partial:
+            if partial:
+                self.boot()
+                self.save_snapshot(partial)
+                return
+        for overlay in path.glob("*.qcow2"):
+            shutil.copy(overlay, self.directory)
+        shutil.copy(path / "console", self.console)
+        # The test must connect to the shell before the guest runs.
+        self.start_qemu("-incoming", "defer")
+        self.monitor("migrate-incoming", uri=f"exec:zstd -dcq {path}/memory")
+        self.wait_until(self.migrated)
+        self.monitor("cont")
 
     def save_snapshot(self, target):
-        """Writes what this guest is now to a directory, for load_snapshot(); it goes on."""
         target.mkdir()
         self.monitor("stop")
         self.monitor("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
@@ -226,19 +226,8 @@ class Guest:
         shutil.copy(self.console, target / "console")
         self.monitor("cont")
 
-    def load_snapshot(self, saved):
-        """Starts as what save_snapshot() wrote."""
-        for overlay in saved.glob("*.qcow2"):
-            shutil.copy(overlay, self.directory)
-        shutil.copy(saved / "console", self.console)
-        # Its shell has to find its reader there.
-        self.start_qemu("-incoming", "defer")
-        self.monitor("migrate-incoming", uri=f"exec:zstd -dcq {saved}/memory")
-        self.wait_until(self.migrated)
-        self.monitor("cont")
-
     def migrated(self):
-        """Whether QEMU has written the guest's memory, or read it."""
+        """Returns whether QEMU has written or read all of the guest's memory."""
         status = self.monitor("query-migrate").get("status")
         if status == "failed":
             raise RuntimeError("QEMU, migrate: " + (self.directory / "qemu.log").read_text())
@@ -254,57 +243,54 @@ class Guest:
                 time.sleep(0.05)
         raise BootFailed("QEMU: " + (self.directory / "qemu.log").read_text())
 
-    def wait_for_shell(self):
-        # QEMU keeps what is sent until somebody reads: OVMF of Debian 13 may, before the shell.
-        ask = f"echo {PROMPT}\n"
-        self.shell.send(ask)
-        self.expect(f"{PROMPT}\n", again=ask)
-        self.run(":")           # each is answered
-
-    def expect(self, pattern, silence=SILENCE_SECONDS, again=""):
-        """Waits for what the shell is to say, for as long as the guest says anything at all.
-
-        again: what to send whenever it has said nothing for a while.
-        Raises BootFailed at once if the guest is dead, Silent after so many seconds of silence.
-        """
-        said, since = None, time.monotonic()
-        while True:
+    def expect(self, pattern, silence=SILENCE_SECONDS, repeat=""):
+        """Waits until the shell prints a pattern, as wait_until() does; sends repeat every few seconds."""
+        def printed():
             try:
                 self.shell.expect(pattern, timeout=5)
-                return
+                return True
+            except pexpect.TIMEOUT:
+                if repeat:
+                    self.shell.send(repeat)
             except (pexpect.EOF, OSError):
                 self.process.wait()
-            except pexpect.TIMEOUT:
-                pass
+            return False
+        self.wait_until(printed, silence)
+
+    def wait_until(self, condition, silence=SILENCE_SECONDS):
+        """Waits until condition() returns a true value.
+
+        Raises BootFailed as soon as the guest cannot continue.  Raises Silent if the console, the shell and the value
+        of condition() do not change for so many seconds.
+        """
+        state, since = None, time.monotonic()
+        while not (value := condition()):
             console = self.read_console()
-            if again:
-                with contextlib.suppress(OSError):      # ended just now
-                    self.shell.send(again)
-            now = len(console), len(self.shell.buffer)
-            if now != said:
-                said, since = now, time.monotonic()
-            waits = MAINTENANCE.search(console)
-            if time.monotonic() > since + (MAINTENANCE_SECONDS if waits else silence):
-                if waits:
-                    raise BootFailed(f"{self.last_words()}\n{waits[0].strip()}")
-                raise Silent(f"{self.last_words()}\nno word for {silence} s")
+            maintenance = MAINTENANCE.search(console)
+            now = value, len(console), len(self.shell.buffer)
+            if now != state:
+                state, since = now, time.monotonic()
+            elif maintenance and time.monotonic() > since + MAINTENANCE_SECONDS:
+                raise BootFailed(f"{self.console_tail()}\n{maintenance[0].strip()}")
+            elif time.monotonic() > since + silence:
+                raise Silent(f"{self.console_tail()}\nno change for {silence} s")
+            time.sleep(0.2)
 
     def read_console(self):
-        """What the console has said; raises BootFailed if nothing more will come."""
+        """Returns the text of the console.  Raises BootFailed if the guest has ended or cannot continue."""
         console = self.console.read_text(errors="replace")
-        dead = DEAD.search(console)
-        if dead or self.process.poll() is not None:
-            raise BootFailed(f"{self.last_words()}\n{dead[0].strip() if dead else 'QEMU has ended'}")
+        fatal = FATAL.search(console)
+        if fatal or self.process.poll() is not None:
+            raise BootFailed(f"{self.console_tail()}\n{fatal[0].strip() if fatal else 'QEMU has ended'}")
         return console
 
-    def last_words(self):
-        lines = self.console.read_text(errors="replace").splitlines()
-        return "\n".join(lines[-25:])
+    def console_tail(self):
+        return "\n".join(self.console.read_text(errors="replace").splitlines()[-25:])
 
     def run(self, command, check=True, timeout=SILENCE_SECONDS):
-        """Runs shell commands in the guest and returns what they print.
+        """Runs shell commands in the guest and returns their output.
 
-        timeout: seconds of silence, not of work.
+        timeout: seconds without output, as in wait_until().  Raises RuntimeError if check and the last command fails.
         """
         mark = f"{PROMPT}{next(self.numbers)}-"
         self.shell.send(f"{{ {command}\n}} 2>&1; echo {mark}$?.\n")
@@ -314,8 +300,14 @@ class Guest:
             raise RuntimeError(f"in the guest, {command!r} exited {status}: {output}")
         return output
 
+    def write(self, path, content):
+        """Writes text or bytes to a file in the guest."""
+        content = content.encode() if isinstance(content, str) else content
+        # base64 makes short lines, which the shell reads from the port.
+        self.run(f"mkdir -p $(dirname {path}); base64 -d >{path} <<.\n{base64.encodebytes(content).decode()}.\n")
+
     def monitor(self, command, **arguments):
-        """Gives a command to QEMU and waits for its answer."""
+        """Runs a QMP command and returns its answer.  Raises RuntimeError with QEMU's error."""
         self.qmp.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
         self.qmp.flush()
         while True:
@@ -326,7 +318,7 @@ class Guest:
                 return answer["return"]
 
     def plug(self, path, serial, readonly=True, settle=True):
-        """Hot-plugs a disk; returns the name to unplug it by."""
+        """Hot-plugs a disk; returns its node name, for unplug()."""
         node = f"disk{next(self.numbers)}"
         self.nodes[node] = serial
         self.monitor("blockdev-add", **self.blockdev(node, path, readonly))
@@ -336,16 +328,6 @@ class Guest:
             self.wait_until(lambda: self.block_devices() != before)
             self.settle()
         return node
-
-    def save(self, *targets):
-        """Writes the first disks, with what the guest wrote to them, to files, as if it had been shut down; ends the
-        guest's run.  None: not this disk."""
-        self.run("sync; fsfreeze --freeze /")
-        self.monitor("stop")
-        for number, target in enumerate(targets):
-            if target:
-                subprocess.run(["qemu-img", "convert", "--force-share", "-O", "raw",
-                                str(self.directory / f"disk{number}.qcow2"), str(target)], check=True)
 
     def unplug(self, node, settle=True):
         before = self.block_devices()
@@ -357,37 +339,44 @@ class Guest:
             self.wait_until(lambda: self.released(node))
 
     def released(self, node):
-        """Whether QEMU lets go of the file: it does a while after the guest did."""
+        """Returns whether QEMU has closed the file of a disk, which happens after the guest released the disk."""
         try:
             self.monitor("blockdev-del", **{"node-name": node})
             return True
         except RuntimeError:
             return False
 
+    def save(self, *targets):
+        """Stops the guest and writes its first disks to files; a target of None skips a disk."""
+        self.run("sync; fsfreeze --freeze /")
+        self.monitor("stop")
+        for number, target in enumerate(targets):
+            if target:
+                self.save_disk(f"disk{number}", target)
+
+    def save_disk(self, node, target):
+        """Writes a disk of a stopped guest to a file; returns the file."""
+        subprocess.run(["qemu-img", "convert", "--force-share", "-O", "raw", self.overlay(node), target], check=True)
+        return target
+
+    def run_until_exit(self, command):
+        """Runs a command that ends the guest, and waits until QEMU exits."""
+        self.shell.send(f"sync; {command}\n")
+        self.process.wait(timeout=1200)
+
     def await_console(self, pattern):
-        """Waits until the console has said what pattern finds, as wait_until() does."""
+        """Waits until the console has a pattern, as wait_until() does."""
         self.wait_until(lambda: re.search(pattern, self.console.read_text(errors="replace")))
 
     def block_devices(self):
         return self.run("cd /sys/block && echo vd*; cd /")
 
     def settle(self):
-        # Its own limit of 120 s is the clock's; run() has a better one.
+        # udevadm's default limit of 120 s is too short for an emulated guest.
         self.run("udevadm settle --timeout=86400")
 
-    def wait_until(self, condition, silence=SILENCE_SECONDS):
-        """Waits until condition() is true, for as long as it or the console changes."""
-        said, since = None, time.monotonic()
-        while not (answer := condition()):
-            now = answer, len(self.read_console())
-            if now != said:
-                said, since = now, time.monotonic()
-            elif time.monotonic() > since + silence:
-                raise Silent(f"{self.last_words()}\nno change for {silence} s: {condition}")
-            time.sleep(0.2)
-
-    def free_slot(self):
-        """Lets another guest have its place: it has little to do from now on but wait."""
+    def release_slot(self):
+        """Lets another guest use the slot, while this guest only waits."""
         self.slot.close()
 
     def close(self):
@@ -400,11 +389,11 @@ class Guest:
 
 
 class SelfBooting(Guest):
-    """Starts by these words of QEMU's, and not with a kernel."""
+    """Boots by firmware: the QEMU options replace kernel and initramfs."""
 
-    def __init__(self, name, words, disks, logs=None):
-        self.words = words
-        super().__init__(name, None, None, "", disks, logs)
+    def __init__(self, name, options, disks):
+        self.options = options
+        super().__init__(name, None, None, "", disks)
 
     def start(self, *_):
-        return self.words
+        return self.options

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the base image does in a guest, seen from inside it."""
+"""Checks, in a guest, that the system and the scanners ignore the base image."""
 
 import json
 import posixpath
@@ -9,12 +9,12 @@ from layouts import SPARE_UUID
 
 SERIAL = "BASEIMAGE"
 
-# The links that are meant to lead to it, and to nothing else.
+# These links lead to the base image, and to nothing else.
 OWN_LINKS = re.compile(rf"/dev/(baseimage|disk/by-id/virtio-{SERIAL})(-part\d+)?")
-# Those that every block device has, by its number.
-NUMBERS = re.compile(r"/dev/block/\d+:\d+")
+# Every block device has such a link.
+NUMBER_LINKS = re.compile(r"/dev/block/\d+:\d+")
 
-# The scanners, by name: a program that a guest may have, and a command that must exit 0 and name no base image.
+# Each scanner has a program and a command.  The command must exit 0 and must not name the base image.
 SCANNERS = {
     "pvs": ("lvm", "pvs --noheadings -o pv_name,pv_uuid,vg_name"),
     "vgs": ("lvm", "vgs --noheadings"),
@@ -25,22 +25,22 @@ SCANNERS = {
     "blkid": ("blkid", "blkid -c /dev/null -o export -s UUID -s LABEL -s TYPE -s PARTUUID -s PARTLABEL"),
     "lsblk": ("lsblk", "lsblk -nro KNAME,FSTYPE,UUID,LABEL,PARTUUID | awk 'NF > 1'"),
     "mdadm --examine": ("mdadm", "mdadm --examine --scan --verbose"),
-    # The exit status differs if there is nothing to assemble; leaks_kernel() sees what it did.
+    # mdadm fails if there is nothing to assemble.  leaks_kernel() sees the arrays.
     "mdadm --assemble": ("mdadm", "mdadm --assemble --scan || :"),
     "btrfs filesystem show": ("btrfs", "btrfs filesystem show"),
     "btrfs device scan": ("btrfs", "btrfs device scan && ! dmesg | grep -i 'btrfs.*duplicate'"),
-    # parted opens each disk to write.
     "sfdisk": ("sfdisk", "sfdisk -l >/dev/null"),
+    # parted opens each disk for writing, so udevd can read the disk again.
     "parted": ("parted", "parted -ls >/dev/null && parted -ls >/dev/null; udevadm settle --timeout=600"),
-    # grub-mkconfig runs it; it mounts what it finds.
+    # grub-mkconfig runs os-prober, which mounts the file systems that it finds.
     "os-prober": ("os-prober", "os-prober"),
-    # It logs the labels of all file systems that it found.
+    # ds-identify logs the labels of all file systems.
     "ds-identify": ("/usr/lib/cloud-init/ds-identify",
                     "rm -rf /run/cloud-init; /usr/lib/cloud-init/ds-identify --force >/dev/null 2>&1;"
                     " sed -n 's/^FS_LABELS=//p' /run/cloud-init/ds-identify.log | tr , '\\n' | sort | uniq -d"
                     " | sed 's/^/duplicate /'"),
     "udisksctl": ("udisksctl", "udisksctl status && udisksctl dump"),
-    # The last, as it takes the guest's own file system of that UUID away.
+    # findfs is the last one, because this command erases the guest's own file system with the UUID.
     "findfs": ("findfs", f"own=$(findfs UUID={SPARE_UUID}) || exit 0; wipefs -qa $own;"
                          f" udevadm trigger --action=change --name-match=$own; udevadm settle --timeout=600;"
                          f" ! findfs UUID={SPARE_UUID} && ! mount UUID={SPARE_UUID} /mnt"),
@@ -48,26 +48,33 @@ SCANNERS = {
 
 
 def base_disks(guest):
-    """The names of the base image disks, by their serial attribute; udev, like read, takes no note of blanks at its
-    end.  Asked for often, by the shell alone: a process takes an emulated guest long."""
+    """Returns the names of the disks with the serial BASEIMAGE.
+
+    "read" ignores blanks at the end, as udev does.  The loop starts no process, so it is fast under emulation.
+    """
     return guest.run("for disk in /sys/block/vd*; do read -r serial <$disk/serial; "
                      f"[ \"$serial\" != {SERIAL} ] || echo ${{disk##*/}}; done 2>/dev/null").split()
 
 
+def plug_base(guest, disk=None, **options):
+    """Hot-plugs the images of a disk, by default the guest's own, as base images; returns the node names."""
+    return [guest.plug(path, SERIAL, **options) for path in (disk or guest.disk).paths]
+
+
 def unplug_base(guest):
-    """Takes away each base image, however it came."""
+    """Unplugs all base images."""
     for node in [node for node, serial in guest.nodes.items() if serial == SERIAL]:
         guest.unplug(node)
 
 
 def devices(guest, disks):
-    """The names of the disks and of their partitions."""
+    """Returns the names of the disks and of their partitions."""
     paths = guest.run("ls -d /sys/block/vd* /sys/block/vd*/vd* 2>/dev/null || :").split()
     return [path.split("/")[-1] for path in paths if path.split("/")[3] in disks]
 
 
 def root_disks(guest):
-    """The names of all block devices that root stands on."""
+    """Returns the names of all block devices below the root file system."""
     source = guest.run("findmnt -nvo SOURCE /").strip()
     names = set(guest.run(f"lsblk -nrso KNAME {source} 2>/dev/null || :").split())
     for member in guest.run("ls -d /sys/fs/btrfs/*-*/devices/* 2>/dev/null || :").split():
@@ -75,33 +82,34 @@ def root_disks(guest):
     return names
 
 
-def leaks(guest, partitions=False):
-    """All that gives the base image away, by aspect; empty lists where it is inert.
+def leaks(guest, partitions=False, ignored_units=None):
+    """Returns the effects of the base image on the guest, as {aspect: lines}: {} means inert.
 
-    partitions: whether its partitions are to have nodes (baseimage_udev=partitions).
-    The other half of the promise, that it can be used, is usable().
+    partitions: whether the partitions must exist (baseimage_udev=partitions).  ignored_units: a regular expression for
+    units that fail for other reasons.
     """
     disks = base_disks(guest)
+    assert disks, "the guest has no base image"
     names = devices(guest, disks)
     found = {
-        "root": leaks_root(guest, names),
+        "root": leaks_root(guest, names, ignored_units),
         "links": leaks_links(guest, names),
         "units": leaks_units(guest, names),
         "kernel": leaks_kernel(guest, names),
         "udev": leaks_udev(guest, names),
         "partitions": [] if partitions else sorted(set(names) - set(disks)),
     }
-    assert disks, "the guest has no base image at all"
-    return found
+    return {aspect: lines for aspect, lines in found.items() if lines}
 
 
-def leaks_root(guest, names):
+def leaks_root(guest, names, ignored_units):
     found = [f"root is on {name} of the base image" for name in sorted(root_disks(guest) & set(names))]
     if guest.run("touch /written && sync -f /written && rm /written && echo yes", check=False) != "yes\n":
         found.append("root is read-only")
-    found += [f"failed: {line.split()[0]}" for line in
+    failed = [line.split()[0] for line in
               guest.run("systemctl list-units --failed --plain --no-legend", check=False).splitlines()]
-    return found
+    return found + [f"failed: {unit}" for unit in failed
+                    if ignored_units is None or not re.match(ignored_units, unit)]
 
 
 def leaks_links(guest, names):
@@ -112,9 +120,10 @@ def leaks_links(guest, names):
         links[link] = posixpath.normpath(posixpath.join(posixpath.dirname(link), target))
     found = []
     for link, target in links.items():
-        for _ in links:         # a link to a link
+        for _ in links:         # follows links to links
             target = links.get(target, target)
-        if (target.removeprefix("/dev/") in names) != bool(OWN_LINKS.fullmatch(link)) and not NUMBERS.fullmatch(link):
+        expected = bool(OWN_LINKS.fullmatch(link))
+        if (target.removeprefix("/dev/") in names) != expected and not NUMBER_LINKS.fullmatch(link):
             found.append(f"{link} leads to {target}")
     return sorted(found)
 
@@ -132,123 +141,125 @@ def leaks_units(guest, names):
 
 def leaks_kernel(guest, names):
     found = []
-    either = "|".join(map(re.escape, names))
     for path in guest.run("ls -d /sys/fs/btrfs/*/devices/* /sys/class/block/*/holders/* 2>/dev/null || :").split():
         parts = path.split("/")
         member = parts[-1] if "btrfs" in parts else parts[4]
         if member in names:
             found.append(path)
-    for line in guest.run("cat /proc/self/mountinfo /proc/swaps; cat /proc/mdstat 2>/dev/null || :").splitlines():
-        if re.search(rf"\b({either})\b", line):
-            found.append(line)
-    for line in guest.run("dmesg | grep -i btrfs || :").splitlines():
-        if re.search(rf"\b({either})\b|duplicate", line):
-            found.append(line)
+    any_name = rf"\b({'|'.join(map(re.escape, names))})\b"
+    for command, pattern in (
+            ("cat /proc/self/mountinfo /proc/swaps; cat /proc/mdstat 2>/dev/null || :", any_name),
+            ("dmesg | grep -i btrfs || :", f"{any_name}|duplicate")):
+        found += [line for line in guest.run(command).splitlines() if re.search(pattern, line)]
     return found
 
 
 def udev_database(guest):
-    """The lines of "udevadm info --export-db", by device.
+    """Returns the lines of "udevadm info --export-db", by device.
 
-    All at once: to ask for each of 64 partitions takes an emulated guest long.
+    One command is faster than one for each of 64 partitions.
     """
     return [block.splitlines() for block in guest.run("udevadm info --export-db").strip().split("\n\n")]
 
 
-def records(guest):
-    """The properties of each device that has a node, by its name."""
-    found = {}
+def leaks_udev(guest, names):
+    properties_of = {}
     for lines in udev_database(guest):
         fields = [line.partition(": ")[::2] for line in lines]
         for name in [value for kind, value in fields if kind == "N"]:
-            found[name] = dict(value.partition("=")[::2] for kind, value in fields if kind == "E")
-    return found
-
-
-def leaks_udev(guest, names):
+            properties_of[name] = dict(value.partition("=")[::2] for kind, value in fields if kind == "E")
     found = []
-    every = records(guest)
     for name in names:
-        if every[name].get("SYSTEMD_READY") != "0":
+        if properties_of[name].get("SYSTEMD_READY") != "0":
             found.append(f"{name}: SYSTEMD_READY is not 0")
-        found += [f"{name}: {key}={value}" for key, value in every[name].items()
+        found += [f"{name}: {key}={value}" for key, value in properties_of[name].items()
                   if re.match(r"ID_(FS|PART)_", key) and value]
     return found
 
 
 def found_by_scanners(guest):
-    """Who finds the base image by looking for itself, and what it says; those
-    that the guest does not have are left out."""
+    """Returns {name: lines} of the scanners that find the base image or fail.  The guest may lack some scanners."""
     script = "".join(f"if command -v {program} >/dev/null; then echo '@{name}'; ({command}) 2>&1; echo \"=$?\"; fi\n"
                      for name, (program, command) in SCANNERS.items())
-    either = "|".join(base_disks(guest))
-    assert either, "the guest has no base image at all"
+    any_disk = "|".join(base_disks(guest))
+    assert any_disk, "the guest has no base image"
     found = {}
-    answers = guest.run(script)
-    for name, output, status in re.findall(r"^@(.*)\n((?:.*\n)*?)=(\d+)$", answers, re.M):
-        lines = [line for line in output.splitlines() if re.search(rf"\b({either})\d*\b|duplicate", line)]
-        if lines or status != "0":
-            found[name] = lines or [f"exits {status}: {output.strip()}"]
+    for name, output, code in re.findall(r"^@(.*)\n((?:.*\n)*?)=(\d+)$", guest.run(script), re.M):
+        lines = [line for line in output.splitlines() if re.search(rf"\b({any_disk})\d*\b|duplicate", line)]
+        if lines or code != "0":
+            found[name] = lines or [f"exits {code}: {output.strip()}"]
     return found
 
 
 def harm(found):
-    """What of leaks() is more than our marks amiss: the wrong root, no boot, the
-    kernel's word, or somebody who finds the twin."""
+    """Returns the aspects that harm a guest.  A missing property alone harms nothing."""
     return {aspect: lines for aspect, lines in found.items()
-            if lines and aspect.startswith(("root", "boot", "kernel", "scanner"))}
+            if aspect.startswith(("root", "boot", "kernel", "scanner"))}
 
 
 def in_initramfs(guest):
-    """The disks and partitions that there were when the initramfs had found root (LOOK in images.py)."""
+    """Returns the disks and partitions that existed when the initramfs had mounted root."""
     return re.findall(r" (vd[a-z]+\d*)$", guest.run("cat /run/initramfs.partitions"), re.M)
 
 
+def virtio_name(guest, disk):
+    """Returns the name of a disk's virtio device, such as virtio2."""
+    return guest.run(f"basename $(readlink -f /sys/block/{disk}/device)").strip()
+
+
 def times_bound(guest):
-    """How often virtio_blk was bound to each base image since the kernel started: a set of numbers."""
-    probed = guest.run("dmesg | grep -E 'virtio_blk virtio[0-9]+: \\[vd[a-z]+\\]' || :")
-    virtio = [guest.run(f"basename $(readlink -f /sys/block/{name}/device)").strip() for name in base_disks(guest)]
-    return {len(re.findall(rf"\b{name}: \[", probed)) for name in virtio}
+    """Returns a set: how often the kernel has bound virtio_blk to each base image."""
+    messages = guest.run("dmesg | grep -E 'virtio_blk virtio[0-9]+: \\[vd[a-z]+\\]' || :")
+    return {len(re.findall(rf"\b{virtio_name(guest, disk)}: \[", messages)) for disk in base_disks(guest)}
 
 
 def properties(guest, name):
-    """A device's properties, in words, but for the time of its first event: links have no order."""
+    """Returns a device's properties as sorted words, because links have no order; omits the time of the first event."""
     lines = guest.run(f"udevadm info --query=property /dev/{name} | grep -v ^USEC_INITIALIZED=")
     return sorted(lines.replace("=", " ").split())
 
 
 def status(guest):
-    """What baseimage-status says: its exit status and its findings; None without it."""
+    """Returns the exit status and the findings of baseimage-status, or None if the guest does not have it."""
     if guest.run("command -v baseimage-status || :") == "":
         return None
-    said, exit_status = re.fullmatch(r"(.*\n)(\d)\n", guest.run("baseimage-status --json; echo $?"), re.S).groups()
-    lines = json.loads(said)["baseimages"]
-    # A line without a disk is a finding without a base image.
+    output, code = re.fullmatch(r"(.*\n)(\d)\n", guest.run("baseimage-status --json; echo $?"), re.S).groups()
+    lines = json.loads(output)["baseimages"]
+    # The findings are children of their disk.  An unbound disk has no name, so its finding has no parent.
     lines = [child for line in lines for child in line.get("children", [line])]
-    return int(exit_status), [line for line in lines if line["kind"] != "disk"]
+    return int(code), [line for line in lines if line["kind"] != "disk"]
 
 
-def usable(guest, partitions=False, read=False):
-    """Whether the base image has its names, and reads to its end if asked for.
+def exit_status(guest):
+    """Returns the exit status of baseimage-status."""
+    return int(guest.run("baseimage-status --quiet >/dev/null; echo $?"))
 
-    Where there are several, either may have a name.
-    """
+
+def udevd_kills(guest):
+    """Returns the lines of udevd's journal about workers that udevd killed."""
+    return guest.run("journalctl -b -u systemd-udevd --no-pager | grep -iE 'kill|timed out' || :")
+
+
+def assert_usable(guest, partitions=False, read=False):
+    """Checks that the links lead to a base image; with read, that the base image can be read to its end."""
     disks = base_disks(guest)
     names = devices(guest, disks) if partitions else disks
-    leads = {}
+    targets = {}
     for part in {re.search(r"\d*$", name)[0] for name in names}:
         for link in "/dev/baseimage", f"/dev/disk/by-id/virtio-{SERIAL}":
-            leads[f"{link}-part{part}" if part else link] = [f"/dev/{disk}{part}" for disk in disks]
-    # All at once: to ask for each of 64 partitions takes an emulated guest long.
-    targets = guest.run(f"readlink -ev {' '.join(leads)}").splitlines()
-    for (link, expected), target in zip(leads.items(), targets, strict=True):
+            targets[f"{link}-part{part}" if part else link] = [f"/dev/{disk}{part}" for disk in disks]
+    # One command is faster than one for each of 64 partitions.
+    output = guest.run(f"readlink -ev {' '.join(targets)}").splitlines()
+    for (link, expected), target in zip(targets.items(), output, strict=True):
         assert target in expected, (link, target)
     if read:
-        # Not by way of the page cache, which takes an emulated guest long.
+        # Under emulation, direct I/O is faster than the page cache.
         guest.run("dd if=/dev/baseimage of=/dev/null bs=1M iflag=direct")
 
 
-def assert_inert(guest, partitions=False, read=False):
-    found = leaks(guest, partitions)
-    assert not any(found.values()), found
-    usable(guest, partitions, read)
+def assert_inert(guest, partitions=False, read=False, scan=False):
+    """Checks leaks() and assert_usable(); with scan, that no scanner finds the base image."""
+    assert leaks(guest, partitions) == {}
+    assert_usable(guest, partitions, read)
+    if scan:
+        assert found_by_scanners(guest) == {}

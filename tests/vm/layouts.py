@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Storage layouts: how a seed becomes the disk, or disks, of a guest.
+"""Makes the disks of a guest from a seed, one function for each storage layout.
 
-Made in files, with nothing of this machine's kernel: file systems by mkfs from
-a directory, LUKS by qemu-img, LVM and md by writing their headers.  A guest fills
-the file systems that mkfs cannot fill: xfs, and btrfs over two disks.
+The functions write files only, and mount nothing on this machine.  mkfs fills a file system from a directory, qemu-img
+makes LUKS, and this module writes the headers of LVM and md.  mkfs cannot fill xfs, or btrfs on two disks, so a guest
+fills these.
 """
 
 import itertools
@@ -19,34 +19,34 @@ from pathlib import Path
 from typing import NamedTuple
 
 from guest import Guest
-from images import (CACHE, CRYPT_KEY, CRYPT_NAME, CRYPT_UUID, STABLE, Disk, chroot, digest, has_package, locked,
-                    made_once, making, run, seed, seed_path)
+from images import (CRYPT_KEY, CRYPT_NAME, CRYPT_UUID, STABLE, Disk, cache_path, cached, chroot, has_package, locked,
+                    progress, run, seed, seed_path)
 
 SECTOR = 512
 MIB = 1 << 20
 FS_SIZE = 768 * MIB
 FS_UUID = "2b6b4f3e-43c5-4d9f-9b0a-6a3c1d5e7f01"
-FS_LABEL = "guestroot"      # at most 12 characters, for xfs
+FS_LABEL = "guestroot"      # xfs allows 12 characters
 PART_UUID = "7d1f0c52-5be4-4a0c-8f0e-3b9a6c2d4e02"
 PART_LABEL = "guestpart"
 TABLE_UUID = "c4a90d6e-72b1-4f0d-a3c6-5e8f1b2d9a04"
 SWAP_UUID = "9e0c7a5d-1f43-4b60-8c39-2d5b7e6f8a03"
-# Of a small file system beside root, for a test to take away.
+# The scanner "findfs" erases the small file system with this UUID.
 SPARE_UUID = "4d8e2b71-6c05-4f3a-9d17-8a5b0c3e6f05"
 BOOT_UUID = "0a6d3c58-9b27-4e41-b8d2-7c1f5e903b07"
 VG = "guestvg"
 DOS_ID = "0x5b1e7c02"
 
 FSTAB = {"btrfs": "defaults 0 0", "ext4": "errors=remount-ro 0 1", "xfs": "defaults 0 0"}
-# What the oldest guest (its kernel, its fsck) does not know, and a newer mkfs has
-# by default: how that lists what it knows, and the options that leave it out.
-NEW = {
+# A newer mkfs enables these features by default, but the oldest guest does not know them.  The first options list the
+# features that mkfs knows.  The other options disable a feature.
+NEWER_FEATURES = {
     "btrfs": (["-O", "list-all"], {"block-group-tree": ["-O", "^block-group-tree"]}),
     "ext4": (["-V"], {"": ["-O", "^orphan_file,^metadata_csum_seed"]}),
     "xfs": ([], {f"{name}=0": [option, f"{name}=0"] for name, option in [
         ("bigtime", "-m"), ("inobtcount", "-m"), ("nrext64", "-i"), ("exchange", "-i"), ("parent", "-n")]}),
 }
-# GPT types, by which systemd, GRUB and the firmware find partitions
+# systemd, GRUB and the firmware find partitions by these GPT types
 # (uapi-group.org/specifications/specs/discoverable_partitions_specification).
 TYPES = {
     "root": "4f68bce3-e8cd-4db1-96e7-fbcaf984b709",
@@ -54,63 +54,76 @@ TYPES = {
     "swap": "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f",
     "bios": "21686148-6449-6e6f-744e-656564454649",
 }
-# Names that are awkward in a link, a property or a unit.
-AWKWARD = ["a blank", "sla/sh", "Größe ☃", "per%cent", "quo\"te", "back\\slash", "a\nE:FORGED=1"]
+# udevd and systemd must escape these labels in links, properties and units.
+UNUSUAL_LABELS = ["a blank", "sla/sh", "Größe ☃", "per%cent", "quo\"te", "back\\slash", "a\nE:FORGED=1"]
 
 
-def disk(suite, flavour, root, debs=()):
-    """Makes, or finds, the disk of a guest: root is a name of ROOTS."""
-    make, sources = ROOTS[root]
-    key = digest(seed_path(suite, flavour, debs).name, Path(__file__).read_text())
-    path = CACHE / "disks" / f"{suite}-{flavour}-{root}-{'with' if has_package(debs) else 'without'}-{key}"
-    with made_once(path) as partial:
+def disk(suite, flavour, layout, debs=()):
+    """Makes the Disk of a guest, or finds it in the cache; layout is a name in ROOTS."""
+    make, roots = ROOTS[layout]
+    path = cache_path("disks", f"{suite}-{flavour}-{layout}", debs, seed_path(suite, flavour, debs).name,
+                      Path(__file__).read_text())
+    with cached(path) as partial:
         if partial:
             directory = seed(suite, flavour, debs)
-            # Its seed may be the same, which is locked below.
-            own = [builder(debs)] if make in MADE_BY_GUEST else []
+            # The builder's disk can need the same lock, so it comes first.
+            builder = [builder_disk(debs)] if make in NEEDS_BUILDER else []
             partial.mkdir()
-            # One at a time: the seed's fstab is that of the disk being made.
-            with locked(directory.with_suffix(".fstab")), making(f"making a disk ({suite}, {flavour}, {root})"):
-                make(directory, partial, *own)
-            # What starts it stays when the seed is gone.
+            # The lock is necessary because make() writes an fstab into the seed.
+            with (locked(directory.with_suffix(".fstab")), progress(f"making a disk ({suite}, {flavour}, {layout})"),
+                  tempfile.TemporaryDirectory(dir=partial) as work):
+                make(directory, partial, Path(work), *builder)
+            # prune() can remove the seed before the disk.
             for name in "vmlinuz", "initrd.img":
                 file, = (directory / "boot").glob(f"{name}-*")
                 os.link(file, partial / name)
             for raw in partial.glob("*.raw"):
                 compress(raw)
-    return Disk(tuple(sorted(path.glob("*.qcow2"))), path / "vmlinuz", path / "initrd.img", sources)
+    return Disk(tuple(sorted(path.glob("*.qcow2"))), path / "vmlinuz", path / "initrd.img", roots)
 
 
 def compress(raw):
-    """Replaces a disk by one of a third of its size."""
+    """Replaces a raw image by a qcow2 image, which has a third of its size."""
     run("qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd", raw,
         raw.with_suffix(".qcow2"))
     raw.unlink()
 
 
-# Pieces
+# These functions make parts of a disk.
 
 def sparse(path, size):
+    """Makes an empty file of a size in bytes; returns its path."""
     with open(path, "wb") as file:
         file.truncate(size)
     return path
 
 
+def rounded_size(path, unit=MIB):
+    """Returns the size of a file in bytes, rounded up to a multiple of unit."""
+    return -(-os.path.getsize(path) // unit) * unit
+
+
 def copy_into(source, target, offset):
-    """Copies a file into another at an offset in bytes, leaving holes as holes."""
+    """Copies a file into another one at an offset in bytes, and keeps holes."""
     run("dd", f"if={source}", f"of={target}", "bs=1M", f"seek={offset // MIB}",
         "conv=notrunc,sparse", "status=none")
 
 
 def mkfs(filesystem, *words):
-    """Makes one of FS_UUID and FS_LABEL that the oldest guest knows."""
-    listing, new = NEW[filesystem]
+    """Makes a file system with FS_UUID and FS_LABEL, without the features that the oldest guest does not know."""
+    listing, newer = NEWER_FEATURES[filesystem]
     program = f"mkfs.{filesystem}"
     known = subprocess.run([program, *listing], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                            check=False).stdout
-    old = [word for name, options in new.items() if name in known for word in options]
+    disabled = [word for name, options in newer.items() if name in known for word in options]
     identity = ["-m", f"uuid={FS_UUID}"] if filesystem == "xfs" else ["-U", FS_UUID]
-    run(program, "-q", *old, *identity, "-L", FS_LABEL, *words)
+    run(program, "-q", *disabled, *identity, "-L", FS_LABEL, *words)
+
+
+def small_ext4(path, size, *words):
+    """Makes a file of a size in bytes with an ext4 file system; returns its path."""
+    run("mkfs.ext4", "-q", *words, sparse(path, size))
+    return path
 
 
 def write_fstab(directory, filesystem, *more):
@@ -119,83 +132,75 @@ def write_fstab(directory, filesystem, *more):
 
 
 def make_fs(directory, work, filesystem, *more, fstab=True):
-    """A file with the seed on a file system; more: lines of its fstab."""
+    """Makes a file system that contains the seed; returns its path.  more: other lines of the fstab."""
     if fstab:
         write_fstab(directory, filesystem, *more)
     else:
         (directory / "etc/fstab").unlink(missing_ok=True)
     used = int(run("du", "-sm", directory).split()[0]) * MIB
-    path = sparse(Path(work) / "fs", max(FS_SIZE, used * 3 // 2))
-    if filesystem == "btrfs":
-        mkfs("btrfs", "--rootdir", directory, path)
-    else:
-        mkfs("ext4", "-d", directory, path)
+    path = sparse(work / "fs", max(FS_SIZE, used * 3 // 2))
+    mkfs(filesystem, {"btrfs": "--rootdir", "ext4": "-d"}[filesystem], directory, path)
     return path
 
 
 class Part(NamedTuple):
-    """A partition, for partitioned(): the file that goes into it, its size in bytes."""
+    """Describes a partition: the file to copy into it, its name, GPT UUID, key in TYPES, and size in bytes."""
     payload: Path
-    size: int
     name: str
     uuid: str = None
-    type: str = None    # of TYPES
+    type: str = None
+    size: int = None    # None means the size of the payload, in full MiB
 
 
 def partitioned(path, *parts):
-    """A GPT disk of partitions."""
-    sparse(path, sum(part.size for part in parts) + 4 * MIB)
-    script, offset = ["label: gpt", f"label-id: {TABLE_UUID}"], MIB
-    for part in parts:
+    """Makes a GPT disk."""
+    sizes = [part.size or rounded_size(part.payload) for part in parts]
+    offsets = [MIB + sum(sizes[:number]) for number in range(len(sizes))]
+    script = ["label: gpt", f"label-id: {TABLE_UUID}"]
+    for part, size, offset in zip(parts, sizes, offsets):
         escaped = re.sub(r'[\\"\n]', lambda match: f"\\x{ord(match[0]):02x}", part.name)
-        script.append(f"start={offset // SECTOR}, size={part.size // SECTOR}, name=\"{escaped}\""
+        script.append(f"start={offset // SECTOR}, size={size // SECTOR}, name=\"{escaped}\""
                       + (f", uuid={part.uuid}" if part.uuid else "")
                       + (f", type={TYPES[part.type]}" if part.type else ""))
-        offset += part.size
-    table = Path(f"{path}.sfdisk")
-    table.write_text("\n".join(script) + "\n")
-    run("sh", "-c", f"sfdisk --quiet '{path}' <'{table}'")
-    table.unlink()
-    offset = MIB
-    for part in parts:
+    write_table(path, sum(sizes) + 4 * MIB, script)
+    for part, offset in zip(parts, offsets):
         if part.payload:
             copy_into(part.payload, path, offset)
-        offset += part.size
+
+
+def write_table(path, size, script):
+    """Makes an empty disk of a size in bytes, with the partition table of a script for sfdisk."""
+    sparse(path, size)
+    subprocess.run(["sfdisk", "--quiet", path], input="\n".join(script) + "\n", text=True, check=True)
 
 
 def root_part(payload):
-    """The partition of root."""
-    return Part(payload, -(-os.path.getsize(payload) // MIB) * MIB, PART_LABEL, PART_UUID)
+    return Part(payload, PART_LABEL, PART_UUID)
 
 
 def spare_part(work):
-    """Another partition, that nothing in the guest uses."""
-    spare = sparse(Path(work) / "spare", 8 * MIB)
-    run("mkfs.ext4", "-q", "-U", SPARE_UUID, spare)
-    return Part(spare, 8 * MIB, "spare", SPARE_UUID)
+    """Returns another partition, which nothing in the guest uses."""
+    return Part(small_ext4(work / "spare", 8 * MIB, "-U", SPARE_UUID), "spare", SPARE_UUID)
 
 
-def make_swap(work, size):
-    """A file with swap space."""
-    swap = sparse(Path(work) / "swap", size)
+def make_swap(work, size=8 * MIB):
+    """Makes a file with swap space."""
+    swap = sparse(work / "swap", size)
     run("mkswap", "-q", "-U", SWAP_UUID, swap)
     return swap
 
 
-def swap_part(work, kind=None):
-    """A partition of swap space, of a type or of none."""
-    return Part(make_swap(work, 8 * MIB), 8 * MIB, "swap", type=kind)
-
-
 def lvm_uuid(name):
-    """As LVM writes them: 32 of its characters, here with and without the dashes."""
+    """Returns a UUID that depends on the name, in LVM's format, without and with dashes."""
     plain = uuid.uuid5(uuid.NAMESPACE_DNS, name).hex
     return plain, "-".join(plain[i:j] for i, j in itertools.pairwise([0, 6, 10, 14, 18, 22, 26, 32]))
 
 
 def lvm_text(vg, pv_id, extent, pe_count, sizes):
-    """The metadata of a volume group in extents of so many sectors: volumes of sizes[name] extents on one PV of
-    pe_count extents."""
+    """Returns LVM's metadata of a volume group on one PV.
+
+    extent: sectors in an extent.  pe_count: extents of the PV.  sizes: extents of each volume, by name.
+    """
     lines = [f"{vg} {{", f'id = "{lvm_uuid(vg)[1]}"', "seqno = 1", 'format = "lvm2"',
              'status = ["RESIZEABLE", "READ", "WRITE"]', "flags = []", f"extent_size = {extent}",
              "max_lv = 0", "max_pv = 0", "metadata_copies = 0", "physical_volumes {", "pv0 {", f'id = "{pv_id}"',
@@ -212,44 +217,43 @@ def lvm_text(vg, pv_id, extent, pe_count, sizes):
     return "\n".join(lines).encode() + b"\n\0"
 
 
-def lvm_pv(path, vg, *volumes):
-    """A file that is an LVM PV with volumes of (name, payload); vg's lone one.
+def lvm_pv(path, vg, **volumes):
+    """Makes a file that is the only PV of a volume group; volumes: the payload of each volume, by name.
 
-    The layout is struct label_header, pv_header, mda_header of lvm2's
-    lib/label/label.h and lib/format_text/layout.h.
+    struct label_header, pv_header and mda_header of lvm2's lib/label/label.h and lib/format_text/layout.h define the
+    format.
     """
     def checksum(raw):
         return zlib.crc32(raw, 0xF597A6CF ^ 0xFFFFFFFF) ^ 0xFFFFFFFF
 
     extent = 4 * MIB
-    sizes = {name: -(-os.path.getsize(payload) // extent) for name, payload in volumes}
-    pe_count = sum(sizes.values()) + 2      # some room to make more in
-    size = MIB + pe_count * extent
+    sizes = {name: rounded_size(payload, extent) // extent for name, payload in volumes.items()}
+    pe_count = sum(sizes.values()) + 2      # the scanner "lvcreate" needs a free extent
     area, area_size = 4096, MIB - 4096
     plain, pv_id = lvm_uuid(f"pv of {vg}")
     text = lvm_text(vg, pv_id, extent // SECTOR, pe_count, sizes)
-    # Data areas, metadata areas, each list with an end of its own; version 2, in use, no boot loader.
-    header = struct.pack("<I8s32sQ 2Q2Q 2Q2Q 2I2Q", 32, b"LVM2 001", plain.encode(), size,
+    # Zeros end the list of data areas and the list of metadata areas.  The PV header has version 2.
+    header = struct.pack("<I8s32sQ 2Q2Q 2Q2Q 2I2Q", 32, b"LVM2 001", plain.encode(), MIB + pe_count * extent,
                          MIB, 0, 0, 0, area, area_size, 0, 0, 2, 1, 0, 0).ljust(SECTOR - 20, b"\0")
     label = struct.pack("<8sQI", b"LABELONE", 1, checksum(header)) + header
     index = struct.pack("<16sI2Q 2Q2I", b" LVM2 x[5A%r0N*>", 1, area, area_size,
                         SECTOR, len(text), checksum(text), 0).ljust(SECTOR - 4, b"\0")
-    sparse(path, size)
+    sparse(path, MIB + pe_count * extent)
     with open(path, "r+b") as file:
         for offset, raw in (SECTOR, label), (area, struct.pack("<I", checksum(index)) + index + text):
             file.seek(offset)
             file.write(raw)
     offset = MIB
-    for name, payload in volumes:
+    for name, payload in volumes.items():
         copy_into(payload, path, offset)
         offset += sizes[name] * extent
     return path
 
 
 def md_member(path, name, payload):
-    """A file that is the one member of a clean raid1 (superblock 1.2).
+    """Makes a file that is the only member of a clean raid1 with superblock 1.2.
 
-    The layout is struct mdp_superblock_1 of linux/raid/md_p.h.
+    struct mdp_superblock_1 of linux/raid/md_p.h defines the format.
     """
     data_offset, data_size = MIB, os.path.getsize(payload)
     set_uuid = uuid.uuid5(uuid.NAMESPACE_DNS, name).bytes
@@ -273,189 +277,158 @@ def md_member(path, name, payload):
     return path
 
 
-# Layouts: each makes 0.raw (and 1.raw) in a directory
+# Each of these functions makes target/0.raw, and target/1.raw for a second disk.  work is an empty directory.
 
 def on_partition(filesystem):
-    def make(seed_directory, target):
-        with tempfile.TemporaryDirectory(dir=target) as work:
-            partitioned(target / "0.raw", root_part(make_fs(seed_directory, work, filesystem)), spare_part(work))
+    def make(seed_directory, target, work):
+        partitioned(target / "0.raw", root_part(make_fs(seed_directory, work, filesystem)), spare_part(work))
     return make
 
 
-def on_bare_disk(seed_directory, target):
-    with tempfile.TemporaryDirectory(dir=target) as work:
-        make_fs(seed_directory, work, "btrfs").rename(target / "0.raw")
+def on_bare_disk(seed_directory, target, work):
+    make_fs(seed_directory, work, "btrfs").rename(target / "0.raw")
 
 
-def builder(debs):
-    """The disk of a guest that makes disks.  Its root is no btrfs: the kernel mounts a UUID of that only once."""
+def builder_disk(debs):
+    """Returns the disk of a guest that makes disks.  Its root is on ext4, so the kernel can mount FS_UUID on btrfs."""
     return disk(STABLE, "plain", "ext4", tuple(deb for deb in debs if not has_package([deb])))
 
 
-def filled(own, seed_directory, work, *blank, option="defaults"):
-    """The seed on a file system over files: a guest with its own disk copies it there.  Returns the files."""
-    archive, full = Path(work) / "seed.tar", [path.with_suffix(".full") for path in blank]
+def fill_in_guest(builder, seed_directory, work, *blank, option="defaults"):
+    """Copies the seed, in a guest, to the empty file system on the blank files; returns the filled files."""
+    archive, full = work / "seed.tar", [path.with_suffix(".full") for path in blank]
     run("tar", "-C", seed_directory, "-cf", archive, ".")
-    disks = [(own.paths[0], None, False), (archive, None, True), *((path, None, False) for path in blank)]
-    with Guest(f"builder-{blank[0].name}", own.kernel, own.initrd, f"root={own.roots['partuuid']} ro", disks,
-               CACHE / "logs") as guest:
+    disks = [(builder.paths[0], None, False), (archive, None, True), *((path, None, False) for path in blank)]
+    with Guest(f"builder-{blank[0].name}", builder.kernel, builder.initrd, f"root={builder.roots['partuuid']} ro",
+               disks) as guest:
         guest.run(f"mount -o {option} /dev/vdc /mnt && tar -C /mnt -xf /dev/vdb && umount /mnt")
         guest.save(None, None, *full)
     return full
 
 
-def on_xfs(seed_directory, target, own):
-    """The mkfs.xfs of Debian 12 fills none."""
+def on_xfs(seed_directory, target, work, builder):
+    """mkfs.xfs of Debian 12 cannot fill a file system."""
     write_fstab(seed_directory, "xfs")
-    with tempfile.TemporaryDirectory(dir=target) as work:
-        blank = sparse(Path(work) / "xfs", FS_SIZE)
-        mkfs("xfs", blank)
-        root, = filled(own, seed_directory, work, blank)
-        partitioned(target / "0.raw", root_part(root), spare_part(work))
+    blank = sparse(work / "xfs", FS_SIZE)
+    mkfs("xfs", blank)
+    root, = fill_in_guest(builder, seed_directory, work, blank)
+    partitioned(target / "0.raw", root_part(root), spare_part(work))
 
 
-def on_two_disks(seed_directory, target, own):
-    """Data and metadata on both.  mkfs.btrfs fills no more than one."""
+def on_two_disks(seed_directory, target, work, builder):
+    """Both disks have data and metadata.  mkfs.btrfs cannot fill more than one disk."""
     write_fstab(seed_directory, "btrfs")
-    with tempfile.TemporaryDirectory(dir=target) as work:
-        blank = [sparse(Path(work) / name, FS_SIZE) for name in ("first", "second")]
-        mkfs("btrfs", "-d", "raid0", "-m", "raid1", *blank)
-        for number, path in enumerate(filled(own, seed_directory, work, *blank, option="device=/dev/vdd")):
-            path.rename(target / f"{number}.raw")
+    blank = [sparse(work / name, FS_SIZE) for name in ("first", "second")]
+    mkfs("btrfs", "-d", "raid0", "-m", "raid1", *blank)
+    for number, path in enumerate(fill_in_guest(builder, seed_directory, work, *blank, option="device=/dev/vdd")):
+        path.rename(target / f"{number}.raw")
 
 
-MADE_BY_GUEST = on_xfs, on_two_disks
+NEEDS_BUILDER = on_xfs, on_two_disks
 
 
-def on_lvm(seed_directory, target):
-    with tempfile.TemporaryDirectory(dir=target) as work:
-        payload = make_fs(seed_directory, work, "ext4")
-        partitioned(target / "0.raw", root_part(lvm_pv(Path(work) / "pv", VG, ("root", payload))), spare_part(work))
+def on_lvm(seed_directory, target, work):
+    pv = lvm_pv(work / "pv", VG, root=make_fs(seed_directory, work, "ext4"))
+    partitioned(target / "0.raw", root_part(pv), spare_part(work))
 
 
-def on_lvm_bare_disk(seed_directory, target):
-    with tempfile.TemporaryDirectory(dir=target) as work:
-        payload = make_fs(seed_directory, work, "ext4")
-        lvm_pv(Path(work) / "pv", VG, ("root", payload)).rename(target / "0.raw")
+def on_lvm_bare_disk(seed_directory, target, work):
+    lvm_pv(target / "0.raw", VG, root=make_fs(seed_directory, work, "ext4"))
 
 
-def on_md(seed_directory, target):
-    with tempfile.TemporaryDirectory(dir=target) as work:
-        payload = make_fs(seed_directory, work, "ext4")
-        partitioned(target / "0.raw", root_part(md_member(Path(work) / "md", "guest:root", payload)),
-                    spare_part(work))
+def on_md(seed_directory, target, work):
+    member = md_member(work / "md", "guest:root", make_fs(seed_directory, work, "ext4"))
+    partitioned(target / "0.raw", root_part(member), spare_part(work))
 
 
-def on_luks(seed_directory, target):
-    with tempfile.TemporaryDirectory(dir=target) as work:
-        payload = make_fs(seed_directory, work, "ext4")
-        luks = Path(work) / "luks"
-        command = ["qemu-img", "convert", "-f", "raw", payload, "-O", "luks",
-                   "--object", f"secret,id=key,data={CRYPT_KEY}",
-                   "-o", "key-secret=key,iter-time=10,cipher-alg=aes-256", luks]
-        for attempt in range(20):
-            try:
-                run(*command)
-                break
-            except RuntimeError as error:
-                # It times itself; on a busy machine its thread's time may stand still.
-                if "accurate CPU usage" not in str(error) or attempt == 19:
-                    raise
-        run("cryptsetup", "luksUUID", "--batch-mode", "--uuid", CRYPT_UUID, luks)
-        partitioned(target / "0.raw", root_part(luks), spare_part(work))
-
-
-def beside_parts(seed_directory, work):
-    """Everything that can lie beside a root, as partitions."""
-    root = make_fs(seed_directory, work, "btrfs", f"UUID={SWAP_UUID} none swap sw 0 0")
-    small = sparse(work / "small", 8 * MIB)
-    run("mkfs.ext4", "-q", small)
-    bcache = sparse(work / "bcache", 8 * MIB)
-    run("make-bcache", "-B", bcache)
-    pv = lvm_pv(work / "pv", "besidevg", ("data", small))
-    md = md_member(work / "md", "guest:beside", small)
-    parts = [root_part(root), spare_part(work), swap_part(work), Part(bcache, 8 * MIB, "bcache"),
-             Part(pv, os.path.getsize(pv), "pv"), Part(md, os.path.getsize(md), "md")]
-    for number, label in enumerate(AWKWARD):
-        labelled = sparse(work / f"labelled{number}", 2 * MIB)
-        run("mkfs.ext4", "-q", "-L", label, labelled)
-        parts.append(Part(labelled, 2 * MIB, label))
-    return parts
+def on_luks(seed_directory, target, work):
+    command = ["qemu-img", "convert", "-f", "raw", make_fs(seed_directory, work, "ext4"), "-O", "luks",
+               "--object", f"secret,id=key,data={CRYPT_KEY}",
+               "-o", "key-secret=key,iter-time=10,cipher-alg=aes-256", work / "luks"]
+    for attempt in range(20):
+        try:
+            run(*command)
+            break
+        except RuntimeError as error:
+            # qemu-img measures its own speed, which can fail on a busy machine.
+            if "accurate CPU usage" not in str(error) or attempt == 19:
+                raise
+    run("cryptsetup", "luksUUID", "--batch-mode", "--uuid", CRYPT_UUID, work / "luks")
+    partitioned(target / "0.raw", root_part(work / "luks"), spare_part(work))
 
 
 def beside_root(at_least=0):
-    """Those, and empty ones up to a number of partitions."""
-    def make(seed_directory, target):
-        with tempfile.TemporaryDirectory(dir=target) as work:
-            parts = beside_parts(seed_directory, Path(work))
-            parts += [Part(None, MIB, f"filler {n}") for n in range(len(parts), at_least)]
-            partitioned(target / "0.raw", *parts)
+    """Puts root on btrfs, and swap space, LVM, md, bcache and unusual labels on other partitions.
+
+    at_least: adds empty partitions up to this number.
+    """
+    def make(seed_directory, target, work):
+        root = make_fs(seed_directory, work, "btrfs", f"UUID={SWAP_UUID} none swap sw 0 0")
+        small = small_ext4(work / "small", 8 * MIB)
+        bcache = sparse(work / "bcache", 8 * MIB)
+        run("make-bcache", "-B", bcache)
+        parts = [root_part(root), spare_part(work), Part(make_swap(work), "swap"), Part(bcache, "bcache"),
+                 Part(lvm_pv(work / "pv", "besidevg", data=small), "pv"),
+                 Part(md_member(work / "md", "guest:beside", small), "md")]
+        parts += [Part(small_ext4(work / f"labelled{number}", 2 * MIB, "-L", label), label)
+                  for number, label in enumerate(UNUSUAL_LABELS)]
+        parts += [Part(None, f"filler {n}", size=MIB) for n in range(len(parts), at_least)]
+        partitioned(target / "0.raw", *parts)
     return make
 
 
-def discoverable(seed_directory, target):
-    """All that a system is booted by, each of its type, and no fstab."""
-    with tempfile.TemporaryDirectory(dir=target) as name:
-        work = Path(name)
-        root = make_fs(seed_directory, work, "ext4", fstab=False)
-        esp = sparse(work / "esp", 160 * MIB)
-        run("mkfs.vfat", "-F", "32", "-n", "ESP", esp)
-        partitioned(target / "0.raw", Part(None, MIB, "bios", type="bios"), Part(esp, 160 * MIB, "esp", type="esp"),
-                    Part(root, os.path.getsize(root), "root", PART_UUID, "root"), swap_part(work, "swap"))
+def discoverable(seed_directory, target, work):
+    """Makes all partitions that a loader and systemd need, with their GPT types.  There is no fstab."""
+    root = make_fs(seed_directory, work, "ext4", fstab=False)
+    esp = sparse(work / "esp", 160 * MIB)
+    run("mkfs.vfat", "-F", "32", "-n", "ESP", esp)
+    partitioned(target / "0.raw", Part(None, "bios", type="bios", size=MIB), Part(esp, "esp", type="esp"),
+                Part(root, "root", PART_UUID, "root"), Part(make_swap(work), "swap", type="swap"))
 
 
 def dos_partitioned(path, primary, logical):
-    """A DOS disk with two files in it: a primary partition, and the one logical partition in the second."""
-    first, second = (-(-os.path.getsize(payload) // MIB) * MIB for payload in (primary, logical))
-    sparse(path, first + second + 4 * MIB)
+    """Makes a DOS disk with one file in a primary partition, and another in a logical partition of the second one."""
+    first, second = rounded_size(primary), rounded_size(logical)
     sectors = [(MIB, first, "83"), (MIB + first, second + 2 * MIB, "5"), (2 * MIB + first, second, "83")]
-    script = [f"label: dos\nlabel-id: {DOS_ID}"]
-    script += [f"start={start // SECTOR}, size={size // SECTOR}, type={kind}" for start, size, kind in sectors]
-    run("sh", "-c", f"printf '{chr(10).join(script)}\n' | sfdisk --quiet '{path}'")
+    write_table(path, first + second + 4 * MIB, ["label: dos", f"label-id: {DOS_ID}", *(
+        f"start={start // SECTOR}, size={size // SECTOR}, type={kind}" for start, size, kind in sectors)])
     copy_into(primary, path, MIB)
     copy_into(logical, path, 2 * MIB + first)
 
 
-def on_dos(seed_directory, target):
-    """As the installer does it: root, and swap space large enough to hibernate to."""
-    with tempfile.TemporaryDirectory(dir=target) as work:
-        root = make_fs(seed_directory, work, "ext4", f"UUID={SWAP_UUID} none swap sw 0 0")
-        dos_partitioned(target / "0.raw", root, make_swap(work, 512 * MIB))
+def on_dos(seed_directory, target, work):
+    """Makes the default layout of Debian's installer.  The swap space is large enough to hibernate."""
+    root = make_fs(seed_directory, work, "ext4", f"UUID={SWAP_UUID} none swap sw 0 0")
+    dos_partitioned(target / "0.raw", root, make_swap(work, 512 * MIB))
 
 
-def on_dos_lvm(seed_directory, target):
-    """As the installer does it with LVM: /boot, and a volume group with root and swap space."""
-    with tempfile.TemporaryDirectory(dir=target) as work:
-        root = make_fs(seed_directory, work, "ext4", f"UUID={BOOT_UUID} /boot ext4 defaults 0 2",
-                       f"/dev/mapper/{VG}-swap_1 none swap sw 0 0")
-        boot = sparse(Path(work) / "boot", 8 * MIB)
-        run("mkfs.ext4", "-q", "-U", BOOT_UUID, boot)
-        pv = lvm_pv(Path(work) / "pv", VG, ("root", root), ("swap_1", make_swap(work, 8 * MIB)))
-        dos_partitioned(target / "0.raw", boot, pv)
+def on_dos_lvm(seed_directory, target, work):
+    """Makes the installer's layout with LVM: /boot, and a volume group with root and swap space."""
+    root = make_fs(seed_directory, work, "ext4", f"UUID={BOOT_UUID} /boot ext4 defaults 0 2",
+                   f"/dev/mapper/{VG}-swap_1 none swap sw 0 0")
+    boot = small_ext4(work / "boot", 8 * MIB, "-U", BOOT_UUID)
+    dos_partitioned(target / "0.raw", boot, lvm_pv(work / "pv", VG, root=root, swap_1=make_swap(work)))
 
 
-def on_live_medium(seed_directory, target):
-    """A live system: the seed in a squashfs on a partition, and another for what it changes."""
+def on_live_medium(seed_directory, target, work):
+    """Makes a live system: one partition has the seed in a squashfs, and another one keeps the changes."""
     chroot(seed_directory, "mksquashfs", "/", "/tmp/squashfs", "-wildcards", "-e", "proc/*", "tmp/*",
            "-comp", "zstd", "-Xcompression-level", "1", "-quiet", "-no-progress")
-    with tempfile.TemporaryDirectory(dir=target) as work:
-        live = Path(work) / "medium/live"
-        live.mkdir(parents=True)
-        shutil.move(seed_directory / "tmp/squashfs", live / "filesystem.squashfs")
-        medium = sparse(Path(work) / "fs", FS_SIZE)
-        mkfs("ext4", "-d", live.parent, medium)
-        union = Path(work) / "persistence/persistence.conf"
-        union.parent.mkdir()
-        union.write_text("/ union\n")
-        changes = sparse(Path(work) / "changes", 64 * MIB)
-        run("mkfs.ext4", "-q", "-L", "persistence", "-d", union.parent, changes)
-        partitioned(target / "0.raw", root_part(medium), Part(changes, 64 * MIB, "persistence"))
+    live, union = work / "medium/live/filesystem.squashfs", work / "persistence/persistence.conf"
+    live.parent.mkdir(parents=True)
+    shutil.move(seed_directory / "tmp/squashfs", live)
+    medium = sparse(work / "fs", FS_SIZE)
+    mkfs("ext4", "-d", work / "medium", medium)
+    union.parent.mkdir()
+    union.write_text("/ union\n")
+    changes = small_ext4(work / "changes", 64 * MIB, "-L", "persistence", "-d", union.parent)
+    partitioned(target / "0.raw", root_part(medium), Part(changes, "persistence"))
 
 
 BY_FS = {"uuid": f"UUID={FS_UUID}", "label": f"LABEL={FS_LABEL}"}
 BY_PART = {"partuuid": f"PARTUUID={PART_UUID}", "partlabel": f"PARTLABEL={PART_LABEL}"}
 
-# How root is stored: what makes it, and the values that root= can take.
+# Each layout has a function that makes the disk, and the values that root= can take.
 ROOTS = {
     "btrfs": (on_partition("btrfs"), BY_FS | BY_PART),
     "btrfs-disk": (on_bare_disk, BY_FS),
@@ -473,5 +446,5 @@ ROOTS = {
     "dos-lvm": (on_dos_lvm, {"mapper": f"/dev/mapper/{VG}-root"}),
     "live": (on_live_medium, {"live": "/dev/nothing boot=live"}),
 }
-# Those without a partition.
+# These layouts have no partitions.
 BARE = {"btrfs-disk", "btrfs-two-disks", "lvm-disk"}

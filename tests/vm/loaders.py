@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guests that boot by themselves: their disks, as a boot loader's own tools make them.
+"""Makes disks that boot by firmware and boot loader; the loader's own tools install it.
 
-The guest's own disk and its base image differ in one word, once on the kernel
-command line and once in the initramfs: so it can tell which of them each was
-read from.
+The own disk and the base image have different marks in the kernel command line and in the initramfs.  So a guest shows
+from which disk its loader read these.
 """
 
 import mmap
@@ -13,22 +12,22 @@ from pathlib import Path
 from textwrap import dedent
 
 import layouts
-from guest import Guest
-from images import CACHE, digest, has_package, made_once, making, run
+from guest import KERNEL_OPTIONS, Guest
+from images import cache_path, cached, progress, run
 
 MARK = "loaded-from"
-OWN, BASE = f"{MARK}=own.", f"{MARK}=base"      # of one length
-CMDLINE = f"{Guest.cmdline()} rw {BASE}"
+OWN, BASE = f"{MARK}=own.", f"{MARK}=base"      # both have the same length
+CMDLINE = f"{KERNEL_OPTIONS} rw {BASE}"
 OVMF = "/usr/share/OVMF/OVMF_{}_4M.fd"
-# Of Debian's package ovmf; what a guest writes to its variables is thrown away.
+# Debian's package ovmf has these files.  "snapshot" discards what a guest writes to its variables.
 FIRMWARE = {
     "seabios": [],
     "ovmf": ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF.format('CODE')}",
              "-drive", f"if=pflash,unit=1,format=raw,snapshot=on,file={OVMF.format('VARS')}"],
 }
 
-# The mark in an initramfs: a piece put before it, which says so to the kernel's
-# log by what initramfs-tools reads, or systemd starts, early.
+# A cpio archive before the initramfs has the mark.  initramfs-tools reads conf.d and systemd starts the service; both
+# write the mark to the kernel's log.
 INITRD = dedent(f"""\
     version=$(uname -r)
     mkdir -p /mark/conf/conf.d /mark/etc/systemd/system/sysinit.target.wants
@@ -63,7 +62,7 @@ SYSTEMD_BOOT = INITRD + MOUNT_ESP + dedent(f"""\
     bootctl --esp-path=/efi --no-variables install
     kernel-install add $version /boot/vmlinuz-$version /boot/initrd.img-$version
     """)
-# No root=: systemd finds it by its type, on the disk that the stub was read from.
+# There is no root=.  systemd finds root by its GPT type, on the disk from which the firmware read the kernel image.
 UKI = INITRD + MOUNT_ESP + dedent(f"""\
     mkdir -p /efi/EFI/BOOT
     ukify build --linux=/boot/vmlinuz-$version --initrd=/boot/initrd.img-$version --cmdline='{CMDLINE}' \\
@@ -73,9 +72,9 @@ UKI = INITRD + MOUNT_ESP + dedent(f"""\
 
 @dataclass(frozen=True)
 class Loader:
-    firmware: str       # of FIRMWARE
-    flavour: str        # of images.FLAVOURS
-    script: str         # run in the guest, installs it
+    firmware: str       # a key of FIRMWARE
+    flavour: str        # a key of images.FLAVOURS
+    script: str         # installs the loader, in a guest
 
 
 LOADERS = {
@@ -87,27 +86,27 @@ LOADERS = {
 
 
 def disks(suite, loader, debs):
-    """The guest's own disk and its base image."""
+    """Returns the images of the own disk and of the base image."""
     disk = layouts.disk(suite, loader.flavour, "discoverable", debs)
-    key = digest(disk.paths[0].parent.name, loader.script, Path(__file__).read_text())
-    path = CACHE / "disks" / f"{suite}-{loader.flavour}-loader-{'with' if has_package(debs) else 'without'}-{key}"
-    with made_once(path) as partial:
+    path = cache_path("disks", f"{suite}-{loader.flavour}-loader", debs, disk.paths[0].parent.name, loader.script,
+                      Path(__file__).read_text())
+    with cached(path) as partial:
         if partial:
             partial.mkdir()
-            with making(f"installing a boot loader ({suite}, {loader.flavour})"):
-                root = disk.roots["uuid"]
-                with Guest(path.name, disk.kernel, disk.initrd, f"root={root} rw", [(disk.paths[0], None, False)],
-                           CACHE / "logs") as guest:
+            own, base = partial / "own.raw", partial / "base.raw"
+            with progress(f"installing a boot loader ({suite}, {loader.flavour})"):
+                with Guest(path.name, disk.kernel, disk.initrd, f"root={disk.roots['uuid']} rw",
+                           [(disk.paths[0], None, False)]) as guest:
                     guest.run(f"(set -ex\n{loader.script}umount /efi)")
-                    guest.save(partial / "base.raw")
-                mark_own(partial / "base.raw", partial / "own.raw")
-                for name in "own", "base":
-                    layouts.compress(partial / f"{name}.raw")
+                    guest.save(base)
+                mark_own(base, own)
+                for raw in own, base:
+                    layouts.compress(raw)
     return path / "own.qcow2", path / "base.qcow2"
 
 
 def mark_own(base, own):
-    """Copies a disk; the marks in the copy are its own."""
+    """Copies an image and changes the marks in the copy."""
     run("cp", "--sparse=always", base, own)
     with open(own, "r+b") as file, mmap.mmap(file.fileno(), 0) as content:
         found = -1
@@ -116,6 +115,6 @@ def mark_own(base, own):
 
 
 def loaded_from(guest):
-    """Which disk the kernel command line was read from, and which the initramfs."""
+    """Returns from which disk, "own" or "base", the loader read the kernel command line and the initramfs."""
     return tuple(re.search(rf"{MARK}=(own|base)", guest.run(command)).group(1)
                  for command in ("cat /proc/cmdline", f"dmesg | grep 'initramfs {MARK}'"))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""debian/tests, run by autopkgtest in its own QEMU guest, which has the packages installed.
+"""Runs debian/tests with autopkgtest, in a QEMU guest with the packages installed.
 
-debian/tests/boot is not run here: it boots a guest in the guest, which takes hours without KVM.
+No test runs debian/tests/boot, which boots a guest in the guest: that takes hours without KVM.
 """
 
 import hashlib
@@ -11,17 +11,15 @@ import shlex
 import pytest
 
 from chroots import copy_source
-from conftest import LOGS
 from guest import QUICK, accelerator, take_slot
-from images import run, unpacked
+from images import LOGS, run, unpacked, write_script
 from inert import SERIAL
 
-# For an emulated guest on a busy machine.
+# An emulated guest on a busy machine needs these.
 BOOT_SECONDS, TIMEOUT_FACTOR = 900, 5
 
-# In place of QEMU.  autopkgtest wants KVM wherever there is a /dev/kvm; the
-# disks here have no boot loader; it keeps no log of the console; and two that
-# start at once want the same port of the host for a network that no test needs.
+# autopkgtest runs this script instead of QEMU.  autopkgtest itself asks for KVM if there is a /dev/kvm, keeps no log of
+# the console, and forwards a fixed port of the host.  Two guests cannot share that port.
 QEMU = """\
 #!/bin/sh
 last=
@@ -37,18 +35,15 @@ done
 exec setpriv --pdeathsig KILL qemu-system-x86_64 "$@" {more}
 """
 
-
 pytestmark = pytest.mark.all_only
 
 
 @pytest.fixture
 def autopkgtest(request, tmp_path):
-    """Runs tests of debian/tests; returns the directory of their artifacts and logs."""
-    initrd, raw = tmp_path / "initrd", tmp_path / "disk.raw"
-    # autopkgtest takes a tree with this file for one that is built.
-    copy_source(tmp_path / "source")
-    (tmp_path / "source/debian/files").touch()
-    qemu = tmp_path / "qemu-system-x86_64"
+    """Returns a function that runs tests of debian/tests; the function returns the directory of artifacts and logs."""
+    initrd, raw, qemu = (tmp_path / name for name in ("initrd", "disk.raw", "qemu-system-x86_64"))
+    # This file tells autopkgtest that the tree is built.
+    (copy_source(tmp_path / "source") / "debian/files").touch()
     console = LOGS / f"{request.node.name.removeprefix('test_')}.console.log"
 
     def start(tests, disk, *options):
@@ -56,11 +51,10 @@ def autopkgtest(request, tmp_path):
         path, = disk.paths
         run("qemu-img", "convert", "-O", "raw", path, raw)
         initrd.write_bytes(unpacked(disk.initrd))
-        # Not Guest.cmdline(): this guest has two serial lines, and of one alone it may keep the other.
-        qemu.write_text(QEMU.format(console=console, more=shlex.join([
+        # The disk has no boot loader.  KERNEL_OPTIONS allows one serial line, but this guest needs two.
+        write_script(qemu, QEMU.format(console=console, more=shlex.join([
             *accelerator(), "-nic", "none", "-kernel", str(disk.kernel), "-initrd", str(initrd),
             "-append", f"console=ttyS0 panic=5 {QUICK} root={disk.roots['partuuid']} ro"])))
-        qemu.chmod(0o755)
         with take_slot():
             print(run("autopkgtest", "--no-built-binaries", *(f"--test-name={name}" for name in tests),
                       f"--timeout-factor={TIMEOUT_FACTOR}", f"--output-dir={tmp_path}/output", tmp_path / "source",
@@ -70,9 +64,9 @@ def autopkgtest(request, tmp_path):
     return start
 
 
-def passed(output, *tests):
+def assert_passed(output, *tests):
     summary = (output / "summary").read_text()
-    return all(re.search(f"^{name} +PASS$", summary, re.M) for name in tests)
+    assert all(re.search(f"^{name} +PASS$", summary, re.M) for name in tests), summary
 
 
 @pytest.mark.parametrize("suite", ["trixie", "sid"])
@@ -81,15 +75,15 @@ def test_autopkgtest__base_image_attached(suite, make_disk, autopkgtest, tmp_pat
     output = autopkgtest(tests, make_disk(suite, "autopkgtest"),
                          f"--qemu-options=-drive if=none,id=base,file={raw},format=raw,readonly=on"
                          f" -device virtio-blk-pci,drive=base,serial={SERIAL}")
-    assert passed(output, *tests)
+    assert_passed(output, *tests)
     with open(raw, "rb") as image:
         digest = hashlib.file_digest(image, "md5").hexdigest()
     assert digest in (output / "artifacts/baseimage.md5").read_text()
 
 
 def test_autopkgtest__base_image_made(make_disk, autopkgtest):
-    """None is attached: the test makes one itself."""
-    assert passed(autopkgtest(["guest"], make_disk("sid", "autopkgtest")), "guest")
+    """No base image is attached, so debian/tests/guest makes one."""
+    assert_passed(autopkgtest(["guest"], make_disk("sid", "autopkgtest")), "guest")
 
 
 def test_autopkgtest__fails_without_package(make_disk, autopkgtest, tmp_path):

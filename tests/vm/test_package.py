@@ -1,93 +1,75 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Life with dpkg, while a base image is attached."""
+"""dpkg installs and removes the package while a base image is attached."""
 
 import contextlib
 
 import pytest
 
-from layouts import SECTOR
-from inert import SERIAL, base_disks, devices, leaks, properties, usable
-
-
-def as_disk(path, directory):
-    """A file as whole sectors, to be attached and cut to size in the guest."""
-    data = path.read_bytes()
-    disk = directory / f"{path.name}.disk"
-    disk.write_bytes(data + bytes(-len(data) % SECTOR))
-    return disk, len(data)
+from inert import SERIAL, assert_usable, base_disks, devices, leaks, plug_base, properties
 
 
 @pytest.fixture
-def booted(older, deb, tmp_path, make_disk, boot):
-    """A guest without the package: its .deb, and an older one, are /root/1.deb and /root/0.deb."""
+def boot_without_package(older_deb, deb, boot):
+    """Returns a context of a guest, where /root/1.deb is the package and /root/0.deb an older version."""
     @contextlib.contextmanager
     def start(**options):
-        carriers = [as_disk(path, tmp_path) for path in (older, deb)]
-        disk = make_disk(package=False)
-        with boot(disk, **options) as guest:
-            for number, (path, _) in enumerate(carriers):
-                guest.plug(path, f"DEB{number}")
-            # None is booted here, and to make one takes an emulated guest long: test_chroot__installed_and_purged does.
-            guest.run("echo update_initramfs=no >/etc/initramfs-tools/update-initramfs.conf")
-            for number, (_, size) in enumerate(carriers):
-                guest.run(f"head -c {size} /dev/disk/by-id/virtio-DEB{number} >/root/{number}.deb")
-            yield guest, disk
+        with boot(package=False, **options) as guest:
+            # An emulated guest takes long to make an initramfs.  test_chroot__installed_and_purged makes one.
+            guest.write("/etc/initramfs-tools/update-initramfs.conf", "update_initramfs=no\n")
+            for number, path in enumerate((older_deb, deb)):
+                guest.write(f"/root/{number}.deb", path.read_bytes())
+            yield guest
     return start
 
 
-def test_package__installed_and_removed(booted, plug_base):
-    with booted() as (guest, disk):
-        plug_base(guest, disk)
-        guest.plug(disk.paths[0], f"{SERIAL}  ")
-        before = properties(guest, "vdd1")
-        assert any(leaks(guest).values())
-
-        def dpkg(words, inert):
+def test_package__installed_and_removed(boot_without_package):
+    with boot_without_package() as guest:
+        plug_base(guest)
+        guest.plug(guest.disk.paths[0], f"{SERIAL}  ")
+        before = properties(guest, "vdb1")
+        assert leaks(guest) != {}
+        for words, inert in (("--install /root/0.deb", True), ("--install /root/1.deb", True),
+                             ("--install /root/1.deb", True), ("--remove baseimage-udev", False),
+                             ("--purge baseimage-udev", False)):
             guest.run(f"dpkg {words}")
-            found = leaks(guest)
-            # What btrfs said before the package came stays said.
-            found["kernel"] = [line for line in found["kernel"] if "duplicate" not in line]
-            assert any(found.values()) != inert, (words, found)
+            # The log keeps what btrfs reported before the installation.
+            found = {aspect: lines for aspect, lines in leaks(guest).items() if aspect != "kernel" or any(
+                "duplicate" not in line for line in lines)}
+            assert (found == {}) == inert, (words, found)
             if inert:
-                usable(guest)
+                assert_usable(guest)
             else:
-                assert devices(guest, base_disks(guest)) == ["vdd", "vdd1", "vdd2", "vde", "vde1", "vde2"]
-
-        dpkg("--install /root/0.deb", True)
-        dpkg("--install /root/1.deb", True)
-        dpkg("--install /root/1.deb", True)
-        dpkg("--remove baseimage-udev", False)
-        assert properties(guest, "vdd1") == before
-        assert guest.run("ls -d /dev/baseimage* 2>/dev/null || :") == ""
-        dpkg("--purge baseimage-udev", False)
+                assert devices(guest, base_disks(guest)) == ["vdb", "vdb1", "vdb2", "vdc", "vdc1", "vdc2"]
+                assert properties(guest, "vdb1") == before
+                assert guest.run("ls -d /dev/baseimage* 2>/dev/null || :") == ""
         assert guest.run("dpkg -l baseimage-udev 2>&1 | grep ^[a-z]i || :") == ""
 
 
-# What uses a partition of a base image, and what ends that.
+# The commands begin and end the use of a partition of a base image.
 USES = {
-    "mounted": ("mount -o ro /dev/vdd2 /mnt", "umount /mnt"),
-    "held": ("echo \"0 2048 linear /dev/vdd2 0\" | dmsetup create held", "dmsetup remove held"),
+    "mounted": ("mount -o ro /dev/vdb2 /mnt", "umount /mnt"),
+    "held": ("echo \"0 2048 linear /dev/vdb2 0\" | dmsetup create held", "dmsetup remove held"),
 }
 
 
-def test_package__disk_in_use(booted, plug_base):
-    """A disk that is in use stays as it is, and the package says what to do; another base image is inert."""
-    with booted(serial=SERIAL) as (guest, disk):
-        plug_base(guest, disk)
-        plug_base(guest, disk)
+def test_package__disk_in_use(boot_without_package):
+    """dpkg does not change a disk that is in use, and prints what to do.  Another base image becomes inert."""
+    with boot_without_package(serial=SERIAL) as guest:
+        plug_base(guest)
+        plug_base(guest)
         for use, (begin, end) in USES.items():
             guest.run(begin)
-            before = {name: properties(guest, name) for name in ("vda1", "vda2", "vdd1", "vdd2")}
-            said = guest.run("dpkg --install /root/1.deb")
-            for name in "/dev/vda", "/dev/vdd":
-                assert f"{name} has the serial BASEIMAGE and is in use" in said, use
-            assert "/dev/vde" not in said and "baseimage_udev=off" in said
-            # Not mounted, and there all the same.
+            before = {name: properties(guest, name) for name in ("vda1", "vda2", "vdb1", "vdb2")}
+            output = guest.run("dpkg --install /root/1.deb")
+            for name in "/dev/vda", "/dev/vdb":
+                assert f"{name} has the serial BASEIMAGE and is in use" in output, use
+            assert "/dev/vdc" not in output and "baseimage_udev=off" in output
+            # The package keeps the partitions that are not in use as well.
             assert {name: properties(guest, name) for name in before} == before
-            assert devices(guest, ["vde"]) == ["vde"]
+            assert devices(guest, ["vdc"]) == ["vdc"]
             guest.run(end)
-            guest.run("udevadm trigger --settle /dev/vdd")
-            assert devices(guest, ["vdd"]) == ["vdd"]
+            guest.run("udevadm trigger --settle /dev/vdb")
+            assert devices(guest, ["vdb"]) == ["vdb"]
             guest.run("dpkg --purge baseimage-udev")
             assert {name: properties(guest, name) for name in before} == before
-            assert devices(guest, ["vde"]) == ["vde", "vde1", "vde2"]
+            assert devices(guest, ["vdc"]) == ["vdc", "vdc1", "vdc2"]

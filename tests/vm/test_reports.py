@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Cases from public reports about machines that had a copy of their root disk attached."""
+"""Tests cases from public reports about machines that had a copy of their root disk attached."""
 
-import base64
 import gzip
 import json
 import re
@@ -11,15 +10,15 @@ from dataclasses import replace
 import pytest
 
 from chroots import Chroot, chroot_tree, needs_mounts
-from conftest import LOGS
-from images import backports, run
-from inert import SERIAL, assert_inert, base_disks, leaks, root_disks, found_by_scanners, unplug_base
+from images import LOGS, backports, run
+from inert import (SERIAL, assert_inert, base_disks, exit_status, found_by_scanners, leaks, plug_base, root_disks,
+                   udevd_kills, unplug_base)
 from layouts import SWAP_UUID
 
 
 @pytest.fixture
 def manual(deb, tmp_path):
-    """Returns the literal block of baseimage-udev(7), as installed, that begins with some text."""
+    """Returns a function that finds the literal block of baseimage-udev(7) that begins with a text."""
     run("dpkg-deb", "-x", deb, tmp_path / "package")
     page = gzip.decompress((tmp_path / "package/usr/share/man/man7/baseimage-udev.7.gz").read_bytes()).decode()
 
@@ -29,41 +28,23 @@ def manual(deb, tmp_path):
     return block
 
 
-def killed(guest):
-    """What udevd's journal says of workers that it killed."""
-    return guest.run("journalctl -b -u systemd-udevd --no-pager | grep -iE 'kill|timed out' || :")
+def replug(guest):
+    unplug_base(guest)
+    plug_base(guest)
+    assert_inert(guest)
 
 
-def send(guest, path):
-    """Copies a file to where the guest's shell is."""
-    guest.run(f"base64 -d >{path.name} <<.\n{base64.encodebytes(path.read_bytes()).decode()}.\n")
-
-
-def exit_status(guest):
-    """What baseimage-status exits with."""
-    return int(guest.run("baseimage-status --quiet >/dev/null; echo $?"))
-
-
-@pytest.fixture
-def write_printed(manual):
-    """Writes a file into a guest as the manual prints it, below a line "# PATH"."""
-    def write(guest, path):
-        text = manual(f"# {path}\n")
-        guest.run(f"cat >{path} <<'END'\n{text}END")
-    return write
-
-
-def test_unit__that_needs_the_base_image(make_disk, boot, plug_base, write_printed):
-    """dev-baseimage.device never becomes active; the units of the manual do without it."""
-    disk = make_disk()
+def test_unit__that_needs_the_base_image(boot, manual):
+    """dev-baseimage.device never becomes active; the units of the manual do not need it."""
     path, service = "use-baseimage.path", "use-baseimage.service"
-    with boot(disk) as guest:
+    with boot() as guest:
         guest.run("echo '/dev/baseimage /mnt auto ro,noauto,x-systemd.device-timeout=2s 0 0' >>/etc/fstab")
-        write_printed(guest, f"/etc/systemd/system/{path}")
-        write_printed(guest, f"/etc/systemd/system/{service}")
+        for unit in path, service:
+            name = f"/etc/systemd/system/{unit}"
+            guest.write(name, manual(f"# {name}\n"))
         guest.run(f"systemctl daemon-reload; systemctl enable --now {path}")
         assert guest.run(f"systemctl is-active {path} {service} || :") == "active\ninactive\n"
-        plug_base(guest, disk)
+        plug_base(guest)
         guest.run(f"until systemctl is-active {service}; do sleep 1; done")
         assert re.search(r"^\w{64}  /dev/baseimage$", guest.run(f"journalctl -b -u {service} -o cat --no-pager"), re.M)
         assert guest.run("systemctl is-active dev-baseimage.device || :") == "inactive\n"
@@ -72,16 +53,16 @@ def test_unit__that_needs_the_base_image(make_disk, boot, plug_base, write_print
 
 
 @pytest.mark.all_only
-def test_read__by_every_user(make_disk, boot, plug_base, write_printed):
-    """The rule of the manual, and what it exposes."""
-    disk = make_disk(layout="ext4")
+def test_read__by_every_user(boot, manual):
+    """The manual's rule lets every user read the base image, and no other disk."""
     read = "setpriv --reuid=65534 --regid=65534 --clear-groups grep -qac ^root: /dev/baseimage"
     modes = "stat -Lc '%a %G' /dev/baseimage /dev/vda /dev/vda1"
-    with boot(disk) as guest:
-        plug_base(guest, disk)
+    with boot(layout="ext4") as guest:
+        plug_base(guest)
         assert guest.run(modes) == "660 disk\n" * 3
         assert guest.run(f"{read} || echo $?") == "grep: /dev/baseimage: Permission denied\n2\n"
-        write_printed(guest, "/etc/udev/rules.d/90-baseimage-read.rules")
+        rule = "/etc/udev/rules.d/90-baseimage-read.rules"
+        guest.write(rule, manual(f"# {rule}\n"))
         guest.run("udevadm control --reload; udevadm trigger --settle /dev/baseimage")
         guest.run(read)
         assert guest.run(modes) == "664 disk\n" + "660 disk\n" * 2
@@ -90,33 +71,28 @@ def test_read__by_every_user(make_disk, boot, plug_base, write_printed):
 
 @pytest.mark.parametrize("helper", [
     pytest.param(True, id="with-helper"), pytest.param(False, id="rule-alone", marks=pytest.mark.all_only)])
-def test_try__without_installing(helper, make_disk, boot, plug_base, manual, deb):
-    """The commands of the manual, in a running guest that has no package."""
-    disk = make_disk(package=False)
+def test_try__without_installing(helper, boot, manual, deb):
+    """The manual's commands make the base image inert in a running guest that does not have the package."""
     commands = manual("dpkg-deb -x baseimage-udev_")
-    with boot(disk) as guest:
-        send(guest, deb)
+    with boot(package=False) as guest:
+        guest.write(deb.name, deb.read_bytes())
         guest.run("\n".join(line for line in commands.splitlines() if helper or "baseimage_id" not in line))
-        plug_base(guest, disk)
+        plug_base(guest)
         if helper:
-            assert_inert(guest)
-            assert found_by_scanners(guest) == {}
+            assert_inert(guest, scan=True)
         else:
-            found = leaks(guest)
-            assert found.pop("partitions") == ["vdb1", "vdb2"]
-            assert not any(found.values()), found
+            assert leaks(guest) == {"partitions": ["vdb1", "vdb2"]}
             assert found_by_scanners(guest).keys() == {"blkid", "findfs"}
 
 
 @pytest.mark.all_only
-def test_mounted__by_hand(make_disk, boot, plug_base):
-    """What somebody mounts stays mounted when its device has another event."""
-    disk = make_disk(layout="ext4")
-    with boot(disk) as guest:
-        plug_base(guest, disk)
+def test_mounted__by_hand(boot):
+    """A mounted partition stays mounted after another event of its device."""
+    with boot(layout="ext4") as guest:
+        plug_base(guest)
         guest.run("modprobe loop; mkdir /mnt/loop /mnt/partition;"
                   " mount -o ro,loop,offset=1048576 /dev/baseimage /mnt/loop")
-        # Before the partition's own event, which would delete it.
+        # The stopped queue lets mount open the partition before udevd handles its event and deletes it.
         guest.run("udevadm control --stop-exec-queue; partx --add /dev/baseimage;"
                   " mount -o ro /dev/vdb1 /mnt/partition; udevadm control --start-exec-queue; udevadm settle")
         guest.run("for name in vdb vdb1; do udevadm trigger --settle --action=change /dev/$name; done; sleep 1")
@@ -126,15 +102,14 @@ def test_mounted__by_hand(make_disk, boot, plug_base):
         assert_inert(guest)
 
 
-@pytest.mark.all_only       # 20 disks, each plugged under emulation
-def test_udevd__restarted_while_disks_come(make_disk, boot, plug_base):
-    """udevd drops the events that it has not begun with: those disks stay as they were, until the next event."""
-    disk = make_disk()
-    with boot(disk) as guest:
+@pytest.mark.all_only       # hot-plugs 20 disks
+def test_udevd__restarted_while_disks_come(boot):
+    """A restarted udevd drops queued events.  The disks of these events have no properties until the next event."""
+    with boot() as guest:
         guest.run("(for i in $(seq 20); do systemctl reset-failed systemd-udevd; systemctl restart systemd-udevd; done;"
                   " touch /run/restarted) </dev/null >/dev/null 2>&1 &")
         for _ in range(20):
-            plug_base(guest, disk, settle=False)
+            plug_base(guest, settle=False)
         guest.run("until [ -e /run/restarted ]; do sleep 1; done")
         guest.wait_until(lambda: len(base_disks(guest)) == 20)
         guest.settle()
@@ -142,30 +117,26 @@ def test_udevd__restarted_while_disks_come(make_disk, boot, plug_base):
                             " [ -e /run/udev/data/b$number ] || echo $disk; done").split()
         print(f"udevd dropped the events of {dropped}")
         found = leaks(guest)
-        assert {line.split(":")[0].rstrip("0123456789") for line in found.pop("udev") + found.pop("partitions")} \
-            <= set(dropped)
-        assert not any(found.values()), found
+        lines = found.pop("udev", []) + found.pop("partitions", [])
+        assert {line.split(":")[0].rstrip("0123456789") for line in lines} <= set(dropped)
+        assert found == {}
         assert exit_status(guest) == (1 if dropped else 0)
         guest.run("udevadm trigger --settle --subsystem-match=block")
         assert_inert(guest)
-        assert killed(guest) == ""
+        assert udevd_kills(guest) == ""
 
 
 @pytest.mark.all_only
-def test_soft_reboot(make_disk, boot):
-    disk = make_disk("trixie")
-    with boot(disk, "around") as guest:
-        # The shell that asks for it answers no more.
+def test_soft_reboot(boot):
+    with boot("around", suite="trixie") as guest:
+        # The shell must not answer between the command and the reboot.
         guest.shell.send("systemctl soft-reboot; exec sleep infinity\n")
-        guest.wait_for_shell()
-        guest.run("systemctl is-system-running --wait || :")
-        guest.settle()
+        guest.wait_for_system()
         assert guest.run("systemctl show -P SoftRebootsCount") == "1\n"
-        assert_inert(guest, read=True)
-        assert found_by_scanners(guest) == {}
+        assert_inert(guest, read=True, scan=True)
 
 
-# What QEMU puts between the base image and the guest.
+# QEMU puts a filter between the base image and the guest.  The function wraps the node of -blockdev.
 FILTERS = {
     "slow": (["-object", "throttle-group,id=slow,x-iops-total=1"],
              lambda node: {"driver": "throttle", "throttle-group": "slow", "file": node}),
@@ -174,40 +145,36 @@ FILTERS = {
 }
 
 
-@pytest.mark.all_only       # one read a second
+@pytest.mark.all_only       # "slow" allows one read a second
 @pytest.mark.parametrize("kind", FILTERS)
-def test_base_image__hard_to_read(kind, make_disk, boot):
-    """One read a second, or none at all."""
-    options, between = FILTERS[kind]
-    disk = make_disk(layout="ext4")
-    guest = boot(disk, "before", "partuuid")
+def test_base_image__hard_to_read(kind, boot):
+    options, wrap = FILTERS[kind]
+    guest = boot("before", "partuuid", layout="ext4")
     at = guest.command.index("-blockdev") + 1
     node = json.loads(guest.command[at])
     name = node.pop("node-name")
-    guest.command[at] = json.dumps(between(node) | {"node-name": name, "read-only": True})
+    guest.command[at] = json.dumps(wrap(node) | {"node-name": name, "read-only": True})
     guest.command += options
     with guest:
         assert_inert(guest)
-        assert killed(guest) == ""
+        assert udevd_kills(guest) == ""
         assert exit_status(guest) in (0, 2)
         assert ("I/O error, dev vda" in guest.run("dmesg")) == (kind == "unreadable")
 
 
-@pytest.mark.all_only       # four minutes
+@pytest.mark.all_only       # takes four minutes
 @pytest.mark.parametrize("suite", ["bookworm", "sid"])
-def test_locked__for_long(suite, make_disk, boot, plug_base, manual):
-    """udevd drops the event of a disk that is locked: what is left is said, and the manual's command mends it."""
-    disk = make_disk(suite)
-    with boot(disk) as guest:
+def test_locked__for_long(suite, boot, manual):
+    """udevd drops the event of a disk that a process locks.  baseimage-status reports it, and the manual repairs it."""
+    with boot(suite=suite) as guest:
         before = guest.block_devices()
         guest.run("udevadm control --stop-exec-queue")
-        plug_base(guest, disk, settle=False)
+        plug_base(guest, settle=False)
         guest.wait_until(lambda: guest.block_devices() != before)
         guest.run("(flock -x /dev/vdb sleep 240; touch /run/released) </dev/null >/dev/null 2>&1 & sleep 1;"
                   " udevadm control --start-exec-queue; until [ -e /run/released ]; do sleep 5; done")
         guest.settle()
-        print(leaks(guest))
-        assert leaks(guest)["udev"] and exit_status(guest) in (1, 2)
+        assert "udev" in leaks(guest) and exit_status(guest) in (1, 2)
         guest.run(manual("udevadm trigger --settle /dev/vdb"))
         assert_inert(guest)
         assert exit_status(guest) == 0
@@ -215,12 +182,10 @@ def test_locked__for_long(suite, make_disk, boot, plug_base, manual):
 
 @pytest.mark.all_only
 @pytest.mark.parametrize("layout, root", [("dos", "uuid"), ("dos", "partuuid"), ("dos-lvm", "mapper")])
-def test_installer__default_layout(layout, root, make_disk, boot):
-    """A DOS table, and swap space or LVM in a logical partition."""
-    disk = make_disk(layout=layout)
-    with boot(disk, "around", root, f"resume=UUID={SWAP_UUID}") as guest:
-        assert_inert(guest)
-        assert found_by_scanners(guest) == {}
+def test_installer__default_layout(layout, root, boot):
+    """The disk has a DOS table, and swap space or LVM in a logical partition."""
+    with boot("around", root, f"resume=UUID={SWAP_UUID}", layout=layout) as guest:
+        assert_inert(guest, scan=True)
         own = root_disks(guest) & set(guest.block_devices().split())
         used = guest.run("swapon --show=NAME --noheadings; findmnt -nvo SOURCE /boot || :").split()
         assert len(used) == (2 if layout == "dos-lvm" else 1)
@@ -230,143 +195,120 @@ def test_installer__default_layout(layout, root, make_disk, boot):
 @pytest.mark.all_only
 @pytest.mark.parametrize("attached, root", [
     ("before", "/dev/disk/by-path/pci-0000:00:04.0-part1"), ("after", "/dev/vda1")])
-def test_root__by_place_or_name(attached, root, make_disk, boot):
-    disk = make_disk(layout="ext4")
-    with boot(disk, attached, append=f"root={root}") as guest:
+def test_root__by_place_or_name(attached, root, boot):
+    with boot(attached, append=f"root={root}", layout="ext4") as guest:
         assert_inert(guest)
 
 
 @pytest.mark.all_only
 @pytest.mark.parametrize("last", ["dracut", "plain"])
 def test_initramfs__two_at_once(last, make_disk, boot, tmp_path):
-    """Of dracut and of initramfs-tools: a boot loader loads them as one, and what comes last counts."""
+    """The guest has an initramfs of dracut and one of initramfs-tools.  The files of the last one replace others."""
     first, = {"dracut", "plain"} - {last}
     disk, other = (make_disk("trixie", flavour, "ext4") for flavour in (last, first))
     initrd = tmp_path / "initrd.img"
     initrd.write_bytes(other.initrd.read_bytes() + disk.initrd.read_bytes())
-    with boot(replace(disk, initrd=initrd), "around", append="rd.shell=0 rd.emergency=reboot fsck.mode=skip") as guest:
-        assert_inert(guest)
-        assert found_by_scanners(guest) == {}
+    with boot("around", append="rd.shell=0 rd.emergency=reboot fsck.mode=skip",
+              disk=replace(disk, initrd=initrd)) as guest:
+        assert_inert(guest, scan=True)
 
 
-@pytest.mark.all_only       # three Debians to fetch
+@pytest.mark.all_only       # fetches three Debians
 @pytest.mark.parametrize("suite, flavour, command, version", [
     ("bookworm", "backports", "udevadm --version", r"25[4-9]"), ("trixie", "backports", "uname -r", r"[7-9]\."),
     ("testing", "plain", "udevadm --version", r"2[6-9]\d")], ids=["bookworm-backports", "trixie-backports", "testing"])
-def test_release__between_releases(suite, flavour, command, version, make_disk, boot, plug_base):
-    """Backports of udev, of the kernel; and what the next release has now."""
-    disk = make_disk(suite, flavour)
-    with boot(disk, "around") as guest:
+def test_release__between_releases(suite, flavour, command, version, boot):
+    """The guests have the backports of udev or of the kernel, or the next release."""
+    with boot("around", suite=suite, flavour=flavour) as guest:
         assert re.match(version, guest.run(command))
         assert_inert(guest, read=True)
-        unplug_base(guest)
-        plug_base(guest, disk)
-        assert_inert(guest)
+        replug(guest)
         assert found_by_scanners(guest) == {}
 
 
 @needs_mounts
-@pytest.mark.all_only       # a QEMU to fetch
-def test_qemu__of_backports(make_disk, boot, plug_base, tmp_path):
+@pytest.mark.all_only       # fetches a QEMU
+def test_qemu__of_backports(boot, tmp_path):
     tree = chroot_tree("trixie-backports-qemu", "QEMU (trixie-backports)", "trixie", "--include=qemu-system-x86",
                        *backports("trixie"))
-    disk = make_disk()
-    guest = boot(disk, "around")
+    guest = boot("around")
     script = "".join(f"mkdir -p $root{path}; mount --bind {path} $root{path}\n"
-                     for path in (guest.directory, LOGS, disk.paths[0].parent))
+                     for path in (guest.directory, LOGS, guest.disk.paths[0].parent))
     guest.command = Chroot(tree, tmp_path).words(f"{script}exec chroot $root {shlex.join(guest.command)}")
     with guest:
         assert "bpo" in guest.monitor("query-version")["package"]
         assert_inert(guest, read=True)
-        unplug_base(guest)
-        plug_base(guest, disk)
-        assert_inert(guest)
+        replug(guest)
 
 
 @pytest.mark.all_only
 def test_growroot__larger_own_disk(make_disk, boot, tmp_path):
-    """cloud-initramfs-growroot grows the own disk's root, and writes to no base image."""
+    """cloud-initramfs-growroot grows root on the own disk, and writes to no base image."""
     disk = make_disk(flavour="reports", layout="ext4")
     path = tmp_path / "0.raw"
     run("qemu-img", "convert", "-O", "raw", disk.paths[0], path)
-    run("sfdisk", "--quiet", "--delete", path, "2")     # root is to be the last
-    guest = boot(replace(disk, paths=(path,)), "before", "partuuid", more=[(path, SERIAL, False)])
-    own = guest.directory / "disk1.qcow2"
-    run("qemu-img", "resize", "-q", own, "2G")
+    run("sfdisk", "--quiet", "--delete", path, "2")     # growroot grows only the last partition
+    guest = boot("before", "partuuid", disk=replace(disk, paths=(path,)), more=[(path, SERIAL, False)])
+    run("qemu-img", "resize", "-q", guest.overlay("disk1"), "2G")
     with guest:
         assert int(guest.run("lsblk -bndo SIZE $(findmnt -nvo SOURCE /)")) > 1 << 30
         assert_inert(guest)
         assert len(base_disks(guest)) == 2
-        guest.run("cmp /dev/vda /dev/vdc")              # the one that cannot be written, and the one that can
+        guest.run("cmp /dev/vda /dev/vdc")              # compares the read-only base image with the writable one
 
 
 @pytest.mark.all_only
-def test_live_system__medium_and_persistence(make_disk, boot):
-    disk = make_disk(flavour="reports", layout="live")
-    with boot(disk, "around", append="persistence") as guest:
+def test_live_system__medium_and_persistence(boot):
+    with boot("around", append="persistence", flavour="reports", layout="live") as guest:
         assert guest.run("findmnt -no FSTYPE /") == "overlay\n"
         assert guest.run("findmnt -nvo SOURCE /run/live/medium") == "/dev/vdb1\n"
         assert guest.run("findmnt -nvo SOURCE /run/live/persistence/vdb2") == "/dev/vdb2\n"
-        assert_inert(guest)
-        assert found_by_scanners(guest) == {}
-
-
-def ends(guest, command):
-    """Runs what ends the guest, and returns once QEMU has ended."""
-    guest.shell.send(f"sync; {command}\n")
-    guest.process.wait(timeout=1200)
-
-
-def saved(guest, node, path):
-    """What a guest that has ended left on a disk of its own."""
-    run("qemu-img", "convert", "-O", "raw", guest.directory / f"{node}.qcow2", path)
-    return path
+        assert_inert(guest, scan=True)
 
 
 @pytest.mark.all_only
 @pytest.mark.parametrize("when", ["throughout", "at-resume"])
 def test_hibernation__resumes(when, make_disk, boot, tmp_path):
-    """From the swap space of the own disk: the base image has one of the same UUID, with no system in it."""
+    """The guest resumes from the own disk's swap space.  The base image's swap space has the same UUID but no image."""
     disk = make_disk(layout="dos")
     base = [(disk.paths[0], SERIAL, True)] if when == "throughout" else []
     resume = f"resume=UUID={SWAP_UUID}"
 
     def attach(guest):
-        # Before that, it would change the memory map, and the kernel would not resume.
+        # An earlier hot-plug changes the memory map, and then the kernel does not resume.
         guest.await_console("Run /init as init process")
         guest.plug(disk.paths[0], SERIAL, settle=False)
 
-    with boot(disk, append=resume, more=base) as guest:
+    with boot(append=resume, disk=disk, more=base) as guest:
         boot_id = guest.run("cat /proc/sys/kernel/random/boot_id; echo kept >/dev/shm/kept; cat /dev/shm/kept")
-        ends(guest, "echo shutdown >/sys/power/disk; echo disk >/sys/power/state")
-        path = saved(guest, "disk0", tmp_path / "0.raw")
-    with boot(replace(disk, paths=(path,)), append=resume, more=base, meanwhile=None if base else attach) as guest:
+        guest.run_until_exit("echo shutdown >/sys/power/disk; echo disk >/sys/power/state")
+        path = guest.save_disk("disk0", tmp_path / "0.raw")
+    with boot(append=resume, disk=replace(disk, paths=(path,)), more=base,
+              during_boot=None if base else attach) as guest:
         assert guest.run("cat /proc/sys/kernel/random/boot_id /dev/shm/kept") == boot_id
-        # A kernel that came back learns of a disk that came meanwhile when it looks.
+        # The resumed kernel finds the new disk only if it scans the PCI bus.
         guest.run("echo 1 >/sys/bus/pci/rescan; until ls /sys/block/vdb; do sleep 1; done")
         guest.settle()
-        assert_inert(guest)
-        assert found_by_scanners(guest) == {}
+        assert_inert(guest, scan=True)
 
 
-@pytest.mark.all_only       # an initramfs made and two kernels booted, under emulation
-def test_kdump__dumps_to_the_own_disk(make_disk, boot, tmp_path):
-    """kdump-tools was there before this package: the installation says how its initramfs gets the rule."""
-    disk = make_disk(flavour="reports", layout="ext4")
-    rule = "lsinitramfs /var/lib/kdump/initrd.img-* | grep -E '59-baseimage.rules|baseimage_id' || :"
-    with boot(disk, "around", "partuuid", "crashkernel=256M") as guest:
-        assert guest.run(rule) == ""
-        # The other initramfs is as it should be.
-        said = guest.run("cd; ln -s /bin/true update-initramfs;"
-                         " PATH=$PWD:$PATH /var/lib/dpkg/info/baseimage-udev.postinst configure")
-        command, = re.findall(r"^baseimage-udev: /var/lib/kdump/\S+ was not regenerated; to regenerate it: (.*)", said, re.M)
+@pytest.mark.all_only       # makes an initramfs and boots two kernels
+def test_kdump__dumps_to_the_own_disk(boot, tmp_path):
+    """If kdump-tools was installed first, postinst prints the command that puts the rule into kdump's initramfs."""
+    list_files = "lsinitramfs /var/lib/kdump/initrd.img-* | grep -E '59-baseimage.rules|baseimage_id' || :"
+    with boot("around", "partuuid", "crashkernel=256M", flavour="reports", layout="ext4") as guest:
+        assert guest.run(list_files) == ""
+        # The guest's own initramfs has the rule, so update-initramfs can do nothing.
+        output = guest.run("cd; ln -s /bin/true update-initramfs;"
+                           " PATH=$PWD:$PATH /var/lib/dpkg/info/baseimage-udev.postinst configure")
+        command, = re.findall(r"^baseimage-udev: /var/lib/kdump/\S+ was not regenerated; to regenerate it: (.*)", output, re.M)
         guest.run(command)
-        assert len(guest.run(rule).split()) == 2
+        assert len(guest.run(list_files).split()) == 2
         guest.run("kdump-config unload; kdump-config load; kdump-config status | grep 'ready to kdump'")
         assert_inert(guest)
-        ends(guest, "echo c >/proc/sysrq-trigger")
-        path = saved(guest, "disk1", tmp_path / "0.raw")
-    day, = re.findall(r"/(\d{12})/", run("debugfs", "-R", "ls -p /var/crash", f"{path}?offset=1048576"))
-    files = run("debugfs", "-R", f"ls -p /var/crash/{day}", f"{path}?offset=1048576")
+        guest.run_until_exit("echo c >/proc/sysrq-trigger")
+        image = f"{guest.save_disk('disk1', tmp_path / '0.raw')}?offset=1048576"
+    day, = re.findall(r"/(\d{12})/", run("debugfs", "-R", "ls -p /var/crash", image))
+    files = run("debugfs", "-R", f"ls -p /var/crash/{day}", image)
     size, = re.findall(rf"/dump\.{day}/(\d+)/", files)
     assert int(size) > 1 << 20, files

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""baseimage-status finds each leak, and its remedy ends it."""
+"""baseimage-status finds each leak, and its remedy ends the leak."""
 
 import re
 import time
-from pathlib import Path
 
 import pytest
 
+from chroots import SOURCE
 from images import STATUS_RULE
-from inert import SERIAL, status
+from inert import SERIAL, plug_base, status, virtio_name
 from layouts import MIB, sparse
 
-SOURCE = Path(__file__).parents[2]
 RULES_D = "/run/udev/rules.d"
 FIND_RULE = "find the rule that interferes: udevadm test --action=change /sys/class/block/"
+JOURNAL = "journalctl -b -t baseimage-status -o cat"
 
 
 def marks():
-    """Key and value of each mark of the rule that somebody reads; SYSTEMD_IGNORE is for people."""
+    """Returns key and value of each property of the rule that a program reads.  No program reads SYSTEMD_IGNORE."""
     rule = (SOURCE / "rules/59-baseimage.rules.in").read_text().split("IMPORT{program}")[1]
     return [mark for mark in re.findall(r'^ENV\{([A-Z_]+)\}="([^"]+)"$', rule, re.M) if mark[0] != "SYSTEMD_IGNORE"]
 
@@ -27,69 +27,68 @@ def trigger(guest, *names):
               " ".join(f"/dev/{name}" for name in names))
 
 
-def found(guest, severity="leak"):
-    """Kind, device, evidence and remedy of each finding that is no note; checks the exit status."""
-    exit_status, findings = status(guest)
+def find(guest, severity="leak"):
+    """Returns kind, device, evidence and remedy of each finding except notes; checks severity and exit status."""
+    code, findings = status(guest)
     findings = [line for line in findings if line["state"] != "note"]
-    assert exit_status == {"leak": 1, "unknown": 2}[severity] if findings else exit_status == 0, findings
+    assert code == ({"leak": 1, "unknown": 2}[severity] if findings else 0), findings
     assert {line["state"] for line in findings} <= {severity}, findings
     return [(line["kind"], line["device"], line["evidence"], line["remedy"]) for line in findings]
 
 
-def found_one(guest, severity="leak"):
-    finding, = found(guest, severity)
-    return finding
-
-
-def local_rule(guest, rule, *names):
-    """Writes a rule of the administrator; an empty one removes it."""
-    guest.run(f"mkdir -p {RULES_D}; printf '%s\\n' '{rule}' >{RULES_D}/99-local.rules" if rule else
-              f"rm {RULES_D}/99-local.rules")
+def write_rule(guest, rule, *names):
+    """Writes a rule of the administrator, and triggers devices."""
+    guest.write(f"{RULES_D}/99-local.rules", f"{rule}\n")
     trigger(guest, *names)
+
+
+def remove_rule(guest, *names):
+    """Removes that rule, triggers devices, and checks that the leak ends."""
+    guest.run(f"rm {RULES_D}/99-local.rules")
+    trigger(guest, *names)
+    assert find(guest) == []
 
 
 def check_marks(guest):
     for key, value in marks():
-        local_rule(guest, f'KERNEL=="vdb", ENV{{{key}}}=""', "vdb")
-        kind, device, evidence, remedy = found(guest)[0]
+        write_rule(guest, f'KERNEL=="vdb", ENV{{{key}}}=""', "vdb")
+        kind, device, evidence, remedy = find(guest)[0]
         assert (kind, device, remedy) == ("mark", "/dev/vdb", f"{FIND_RULE}vdb")
         assert evidence.startswith(f"{key}={value} is missing; this affects ")
-        local_rule(guest, "", "vdb")
-        assert found(guest) == []
+        remove_rule(guest, "vdb")
 
 
 def check_links(guest):
-    local_rule(guest, 'KERNEL=="vdb", SYMLINK+="disk/by-uuid/1234", ENV{ID_FS_TYPE}="ext4"', "vdb")
-    assert found(guest) == [("property", "/dev/vdb", "ID_FS_TYPE=ext4", f"{FIND_RULE}vdb"),
-                            ("link", "/dev/vdb", "/dev/disk/by-uuid/1234", f"{FIND_RULE}vdb")]
-    local_rule(guest, "", "vdb")
-    # Another disk takes the name by its priority, whichever event comes last.
-    local_rule(guest, 'KERNEL=="vda", SYMLINK+="baseimage"', "vda", "vdb")
-    kind, _, evidence, remedy = found_one(guest)
+    write_rule(guest, 'KERNEL=="vdb", SYMLINK+="disk/by-uuid/1234", ENV{ID_FS_TYPE}="ext4"', "vdb")
+    assert find(guest) == [("property", "/dev/vdb", "ID_FS_TYPE=ext4", f"{FIND_RULE}vdb"),
+                           ("link", "/dev/vdb", "/dev/disk/by-uuid/1234", f"{FIND_RULE}vdb")]
+    remove_rule(guest, "vdb")
+    # Another disk takes the link, because it has a higher link priority.
+    write_rule(guest, 'KERNEL=="vda", SYMLINK+="baseimage"', "vda", "vdb")
+    (kind, _, evidence, remedy), = find(guest)
     assert (kind, evidence) == ("name", "/dev/baseimage does not lead to the base image")
     assert "udevadm info /dev/baseimage" in remedy
-    local_rule(guest, "", "vda", "vdb")
-    assert found(guest) == []
+    remove_rule(guest, "vda", "vdb")
 
 
 def check_partition(guest):
     guest.run(f"ln -s /dev/null {RULES_D}/59-baseimage.rules; udevadm control --reload;"
               " blockdev --rereadpt /dev/vdb; udevadm settle; mount -o ro,noload /dev/vdb1 /mnt")
-    rules = {line[3] for line in found(guest) if line[0] in ("rule", "partition", "property", "link")}
-    assert rules == {"install baseimage-udev (or unmask its rule), then:"
-                     " udevadm trigger --action=change --settle /dev/vdb"}
-    assert [line[1] for line in found(guest) if line[0] == "rule"] == ["/dev/vdb", "/dev/vdb1", "/dev/vdb2"]
+    remedies = {line[3] for line in find(guest) if line[0] in ("rule", "partition", "property", "link")}
+    assert remedies == {"install baseimage-udev (or unmask its rule), then:"
+                        " udevadm trigger --action=change --settle /dev/vdb"}
+    assert [line[1] for line in find(guest) if line[0] == "rule"] == ["/dev/vdb", "/dev/vdb1", "/dev/vdb2"]
     guest.run(f"rm {RULES_D}/59-baseimage.rules")
     trigger(guest, "vdb")
-    mount, partition = sorted(found(guest))
+    mount, partition = sorted(find(guest))
     assert mount == ("mount", "/dev/vdb1", "/mnt", "umount /mnt; make sure that /etc/fstab does not mount it")
     assert partition[:2] == ("partition", "/dev/vdb1")
     assert partition[3].startswith("close the program that has it open (fuser -v /dev/vdb1), then: ")
     guest.run("umount /mnt; " + partition[3].partition("then: ")[2])
-    assert found(guest) == []
+    assert find(guest) == []
 
 
-# What uses a disk: a command, the kind and evidence of the finding, and its remedy.
+# Each row has a command that uses a disk, and kind, evidence and remedy of the finding.
 USERS = (
     ("mkswap -q /dev/vdc && swapon /dev/vdc", "swap", "/dev/vdc", "swapoff /dev/vdc"),
     ("dmsetup create twin --table '0 2048 linear /dev/vdc 0'", "holder", "dm-0 twin", "dmsetup remove twin"),
@@ -103,59 +102,55 @@ USERS = (
 def check_users(guest):
     for command, kind, evidence, remedy in USERS:
         guest.run(f"wipefs -qa /dev/vdc && {command} && udevadm settle")
-        lines = {line[0]: line for line in found(guest)}
+        lines = {line[0]: line for line in find(guest)}
         if kind == "btrfs":
             assert lines.pop("mount")[3].startswith("umount /mnt;")
         assert list(lines) == [kind], lines
         assert lines[kind][1] == "/dev/vdc" and evidence in (None, lines[kind][2])
         assert remedy.split("; ")[-1] in lines[kind][3]
         guest.run(f"{remedy.replace('; ', ' && ')} && udevadm settle")
-        assert found(guest) == []
+        assert find(guest) == []
+
+
+def check_lvm(guest):
+    guest.run("wipefs -qa /dev/vdc; pvcreate --quiet /dev/vdc; udevadm settle")
+    assert [line["evidence"] for line in status(guest)[1] if line["kind"] == "content"] == [
+        "LVM on the whole disk: LVM does not change a volume group that it sees twice"]
 
 
 def check_unbound(guest):
-    virtio = guest.run("basename $(readlink -f /sys/block/vdc/device)").strip()
+    virtio = virtio_name(guest, "vdc")
     rule = f"{RULES_D}/59-baseimage-{virtio}.rules"
     guest.run(f"echo {virtio} >/sys/bus/virtio/drivers/virtio_blk/unbind; udevadm settle")
-    kind, device, evidence, remedy = found_one(guest, "unknown")
+    (kind, device, evidence, remedy), = find(guest, "unknown")
     assert (kind, device) == ("unbound", None)
     assert evidence == f"{virtio} has no driver and may be a base image; {rule} does not exist"
     guest.run(f": >{rule}")
-    _, _, evidence, bind = found_one(guest, "unknown")
+    (_, _, evidence, bind), = find(guest, "unknown")
     assert evidence.endswith("can bind it") and bind == "udevadm trigger --type=devices --action=add"
     guest.run(f"rm {rule}; {remedy}; udevadm settle")
-    assert found(guest) == []
+    assert find(guest) == []
 
 
-def test_status__each_leak(make_disk, boot, plug_base, fault, tmp_path):
-    disk = make_disk(layout="ext4")
-    with boot(disk) as guest:
-        with fault("nobody asks what became of a base image"):
+def test_status__each_leak(boot, fault, tmp_path):
+    with boot(layout="ext4") as guest:
+        with fault("no program runs baseimage-status"):
             guest.run(f"rm /{STATUS_RULE}; udevadm control --reload")
-            plug_base(guest, disk)
-            reports = "journalctl -b -t baseimage-status -o cat"
-            guest.wait_until(lambda: guest.run(reports))
-            assert guest.run(reports) == "Base image /dev/vdb is inert\n"
-        assert found(guest) == []
-        with fault("a rule clears marks"):
-            check_marks(guest)
-        with fault("a link leads elsewhere"):
-            check_links(guest)
-        with fault("a partition is mounted"):
-            check_partition(guest)
-
+            plug_base(guest)
+            guest.wait_until(lambda: guest.run(JOURNAL))
+            assert guest.run(JOURNAL) == "Base image /dev/vdb is inert\n"
+        assert find(guest) == []
+        for what, check in (("a rule clears marks", check_marks), ("a link leads elsewhere", check_links),
+                            ("a partition is mounted", check_partition)):
+            with fault(what):
+                check(guest)
         node = guest.plug(sparse(tmp_path / "bare.raw", 256 * MIB), SERIAL, readonly=False)
-        with fault("a base image is used"):
-            check_users(guest)
-        with fault("LVM is on a whole disk"):
-            guest.run("wipefs -qa /dev/vdc; pvcreate --quiet /dev/vdc; udevadm settle")
-            assert [line["evidence"] for line in status(guest)[1] if line["kind"] == "content"] == [
-                "LVM on the whole disk: LVM does not change a volume group that it sees twice"]
-        with fault("a base image has no driver"):
-            check_unbound(guest)
+        for what, check in (("a base image is used", check_users), ("LVM is on a whole disk", check_lvm),
+                            ("a base image has no driver", check_unbound)):
+            with fault(what):
+                check(guest)
         guest.unplug(node)
-
-        with fault("the service is started again and again, and can not run"):
+        with fault("the service cannot run"):
             assert guest.run("systemctl show -p StartLimitIntervalUSec --value baseimage-status@vdb") == "0\n"
             guest.run("mv /usr/bin/baseimage-status /root; systemctl start baseimage-status@vdb;"
                       " mv /root/baseimage-status /usr/bin")
@@ -163,70 +158,71 @@ def test_status__each_leak(make_disk, boot, plug_base, fault, tmp_path):
 
 
 @pytest.mark.all_only
-def test_status__serial_of_administrator(make_disk, boot, tmp_path):
-    """A disk of another serial, which a rule of the administrator makes a base image."""
-    disk = make_disk(layout="ext4")
-    with boot(disk) as guest:
-        guest.run(f"rm /{STATUS_RULE}; mkdir -p {RULES_D};"
-                  f" echo 'KERNEL==\"vdb*\", ENV{{ID_SERIAL}}=\"{SERIAL}\"' >{RULES_D}/50-local.rules;"
-                  " udevadm control --reload")
-        guest.plug(disk.paths[0], "another")
-        guest.wait_until(lambda: guest.run("journalctl -b -t baseimage-status -o cat"))
-        assert guest.run("journalctl -b -t baseimage-status -o cat") == "Base image /dev/vdb is inert\n"
+def test_status__serial_of_administrator(boot):
+    """The administrator's rule sets the serial, so a disk with another serial is a base image."""
+    with boot(layout="ext4") as guest:
+        guest.write(f"{RULES_D}/50-local.rules", f'KERNEL=="vdb*", ENV{{ID_SERIAL}}="{SERIAL}"\n')
+        guest.run(f"rm /{STATUS_RULE}; udevadm control --reload")
+        guest.plug(guest.disk.paths[0], "another")
+        guest.wait_until(lambda: guest.run(JOURNAL))
+        assert guest.run(JOURNAL) == "Base image /dev/vdb is inert\n"
         assert guest.run("cat /sys/block/vdb/serial; echo; readlink -f /dev/baseimage") == "another\n/dev/vdb\n"
-        assert found(guest) == []
-        # Without the rules, it is a disk like any other.
+        assert find(guest) == []
+        # Without the rule, the disk is no base image.
         guest.run(f"rm {RULES_D}/50-local.rules")
         trigger(guest, "vdb")
         assert guest.run("baseimage-status --quiet; echo $?") == "3\n"
 
 
 @pytest.mark.all_only
-def test_status__one_screen(make_disk, boot, plug_base):
-    """64 partitions, and no rule."""
-    disk = make_disk(layout="beside-64", package=False)
-    with boot(disk) as guest:
-        plug_base(guest, disk)
+def test_status__one_screen(boot):
+    """Without the rule, the report about 64 partitions has at most 24 lines."""
+    with boot(layout="beside-64", package=False) as guest:
+        plug_base(guest)
         began = time.monotonic()
-        said = guest.run("baseimage-status | cat")
-        print(f"{time.monotonic() - began:.1f} s\n{said}")
-        assert len(said.splitlines()) <= 24
-        assert re.search(r"leak +rule +59-baseimage.rules did not run$", said, re.M)
-        assert re.search(r"vdb1-vdb64 +leak +partition ", said)
+        output = guest.run("baseimage-status | cat")
+        print(f"{time.monotonic() - began:.1f} s\n{output}")
+        assert len(output.splitlines()) <= 24
+        assert re.search(r"leak +rule +59-baseimage.rules did not run$", output, re.M)
+        assert re.search(r"vdb1-vdb64 +leak +partition ", output)
 
 
-# Each makes one initramfs bad, and is seen so.
-BAD = {
+def pack(path):
+    """Returns a command that makes an initramfs of the current directory."""
+    return f"find . | cpio --quiet -o -H newc | gzip >{path}"
+
+
+# Each fault has commands that make an initramfs, and the evidence of the findings.
+BAD_INITRAMFS = {
     "an older kernel's, without the rule": (
         "cp /boot/initrd.img-$(uname -r) /boot/initrd.img-0; mkdir -p bin; cp /bin/true bin;"
-        " find . | cpio --quiet -o -H newc | gzip >/boot/initrd.img-0",
+        f" {pack('/boot/initrd.img-0')}",
         ["/boot/initrd.img-0 lacks 59-baseimage.rules", "/boot/initrd.img-0 lacks baseimage_id"]),
     "kdump's, without the helper": (
         "mkdir -p /var/lib/kdump usr/lib/udev/rules.d; echo x >usr/lib/udev/rules.d/59-baseimage.rules;"
-        " find . | cpio --quiet -o -H newc | gzip >/var/lib/kdump/initrd.img-0",
+        f" {pack('/var/lib/kdump/initrd.img-0')}",
         ["/var/lib/kdump/initrd.img-0 lacks baseimage_id"]),
     "one with a mask": (
         "mkdir -p etc/udev/rules.d usr/lib/udev/rules.d; : >etc/udev/rules.d/59-baseimage.rules;"
         " echo x | tee usr/lib/udev/rules.d/59-baseimage.rules >usr/lib/udev/baseimage_id;"
-        " find . | cpio --quiet -o -H newc | gzip >/boot/initrd.img-0",
+        f" {pack('/boot/initrd.img-0')}",
         ["/boot/initrd.img-0 has an empty 59-baseimage.rules"]),
 }
 
 
-def test_status__initramfs(make_disk, boot, plug_base, fault):
-    disk = make_disk()
-    with boot(disk) as guest:
-        look = "baseimage-status --initramfs; echo $?"
-        # The builder of an image has no base image attached.
-        assert guest.run(look) == "No base image attached.\n3\n"
-        plug_base(guest, disk)
-        assert guest.run(look).endswith("\n0\n")
-        for what, (command, expected) in BAD.items():
+def test_status__initramfs(boot, fault):
+    check = "baseimage-status --initramfs; echo $?"
+    with boot() as guest:
+        # Machines that build images have no base image attached.
+        assert guest.run(check) == "No base image attached.\n3\n"
+        plug_base(guest)
+        assert guest.run(check).endswith("\n0\n")
+        for what, (command, expected) in BAD_INITRAMFS.items():
             with fault(what):
                 guest.run(f"rm -rf /root/fs; mkdir /root/fs; cd /root/fs; {command}; cd /")
-                said = guest.run(look)
-                assert said.endswith("\n1\n")
-                assert re.search(rf"leak +initramfs +{re.escape(expected[0])}", said), said
-                assert ("and 1 more" in said) == (len(expected) > 1)
-                assert "initramfs: update-initramfs -u -k all, or: dracut --force --regenerate-all\n" in said
+                output = guest.run(check)
+                assert output.endswith("\n1\n")
+                assert re.search(rf"leak +initramfs +{re.escape(expected[0])}", output), output
+                assert ("and 1 more" in output) == (len(expected) > 1)
+                assert "initramfs: update-initramfs -u -k all, or: dracut --force --regenerate-all\n" in output
                 guest.run("rm -f /boot/initrd.img-0 /var/lib/kdump/initrd.img-0")
