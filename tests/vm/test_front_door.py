@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The commands of the README on a machine that is not ours: complete, or one line of what it lacks."""
+"""The commands of README print one line if the machine lacks something."""
 
 import os
 import re
@@ -19,7 +19,7 @@ COMMANDS = ["tests/demo", "tests/run", "tests/bench/run"]
 
 @pytest.fixture
 def directory():
-    """A directory that everybody can read."""
+    """Yields a directory that every user can read."""
     with tempfile.TemporaryDirectory(prefix="front-door-", dir="/var/tmp") as name:
         path = Path(name)
         path.chmod(0o755)
@@ -32,19 +32,18 @@ def source(directory):
     return directory / "source"
 
 
-# However little is free where this runs.
+# A file system that reports much free space.
 ROOM = 'mount -t tmpfs -o size=64g none "$XDG_CACHE_HOME"'
-# What a machine can lack: how to take it away from the command that follows, and
-# what is to be said.
+# Each row has what a machine can lack, the command that takes it away, and the message.
 LACKS = {
-    # Of tests/demo, which is nothing without guests.
+    # tests/demo needs guests.
     "an ordinary user's ids": (["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
                                "nobody has no subordinate ids: sudo usermod|sudo apt-get install .* uidmap"),
     "network": (["unshare", "--net", "--mount", "sh", "-ec", f'{ROOM}; exec "$@"', "sh"],
                 "no network: Debian cannot be fetched"),
     "room": (["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o size=8m none "$XDG_CACHE_HOME"; exec "$@"', "sh"],
              "GiB are needed, 0 free; name another place with XDG_CACHE_HOME"),
-    # Of all commands.
+    # All commands need these.
     "temporary room": (["unshare", "--mount", "sh", "-ec",
                         f'{ROOM}; mount -t tmpfs -o size=8m none "$TMPDIR"; exec "$@"', "sh"],
                        "2 GiB are needed, 0 free; name another place with TMPDIR"),
@@ -72,8 +71,8 @@ def test_front_door__says_what_is_lacking(command, lack, directory, source):
     assert (result.returncode, result.stdout) == (2, "")
 
 
-def test_run__words_that_name_no_test():
-    """Said before anything is built."""
+def test_run__wrong_option():
+    """tests/run checks its arguments before it builds the program."""
     result = subprocess.run(["tests/run", "--nosuch"], cwd=SOURCE, stdin=subprocess.DEVNULL, capture_output=True,
                             text=True, check=False)
     assert result.stderr.endswith("tests/run: no test to run: --nosuch\n"), result

@@ -13,10 +13,10 @@ from inert import SERIAL, assert_inert, found_by_scanners, harm, leaks, root_dis
 # "before": the base image has the lower PCI slot, where it does most harm.
 # "advised": the own disk has the lower PCI slot and bootindex=1.
 # In Debian 12, systemd is not the init of the initramfs, so no guest there can boot without root=.
-CASES = [(STABLE, "seabios-grub", "before"), *(
-    pytest.param(*case, marks=pytest.mark.all_only) for case in [
-        *((STABLE, loader, "before") for loader in loaders.LOADERS if loader != "seabios-grub"),
-        (STABLE, "ovmf-grub", "advised"), ("sid", "ovmf-uki", "before")])]
+CASES = [*((STABLE, loader, "before") for loader in loaders.LOADERS),
+         (STABLE, "ovmf-grub", "advised"), ("sid", "ovmf-uki", "before")]
+
+pytestmark = pytest.mark.all_only
 
 
 @pytest.fixture
@@ -55,7 +55,6 @@ def test_loader__inert(suite, loader, attached, boot_loader):
         assert loaded_from == (("base", "base") if attached == "before" else ("own", "own"))
 
 
-@pytest.mark.all_only
 @pytest.mark.parametrize("suite, loader, attached", [
     (STABLE, "seabios-grub", "before"), (STABLE, "ovmf-uki", "before")])
 def test_loader__harm_without_package(suite, loader, attached, boot_loader):
