@@ -202,7 +202,7 @@ def cached(path):
 
 # The cache may take CACHE_KIB; prune() keeps RESERVED_KIB of it free for what a test makes next.
 CACHE_KIB = int(os.environ.get("BASEIMAGE_ROOM", 10)) << 20
-RESERVED_KIB = 2 << 20
+RESERVED_KIB = 1 << 20
 
 
 def remove(path):
