@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Decides whether a block device is the base image.
+/* Returns the properties that the helper prints for a block device.
  *
- * id_serial: the device's ID_SERIAL, or NULL if the device has none.
- * Returns the properties that udev's IMPORT{program} reads: a KEY=value line for
- * each.  For a device that is not the base image, returns "". */
+ * id_serial: the device's ID_SERIAL, or NULL if the device has no ID_SERIAL
+ * For a base image, the returned text has a line KEY=value for each property, in the
+ * format of udev's IMPORT{program}.  For any other device, the text is empty. */
 const char *baseimage_properties(const char *id_serial);

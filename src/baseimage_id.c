@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * This is the helper of 59-baseimage.rules.  Without arguments it prints properties
- * if ID_SERIAL is that of the base image.  The rule's RUN calls the helper with
- * arguments, to delete partitions or to unbind the disk.  The helper uses no stdio, no heap and no
- * strerror(): the static program must stay below 8 KiB and start with few system calls. */
+ * This is the helper of 59-baseimage.rules.  The rule's IMPORT{program} runs the helper
+ * without arguments.  Then the helper prints properties if ID_SERIAL is the serial of a
+ * base image.  The rule's RUN runs the helper with arguments.  Then the helper deletes
+ * partitions or unbinds the disk.
+ *
+ * The helper does not use stdio, the heap or strerror(), because the static program must
+ * stay below 8 KiB and start with few system calls. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -33,7 +36,7 @@ static const char usage[] = "Usage: baseimage_id\n"
  * error: a positive errno
  * Returns the exit status. */
 static int fail(const char *object, const char *problem, int error) {
-        /* An errno has at most three digits. */
+        /* An errno is a number of at most three digits. */
         char number[] = { (char)('0' + error / 100), (char)('0' + error / 10 % 10), (char)('0' + error % 10),
                           '\0' };
 
@@ -48,11 +51,13 @@ static int fail(const char *object, const char *problem, int error) {
 
 /* Prints text to standard output.  Returns the exit status. */
 static int print(const char *text) {
-        /* On the stack, the variable would add 128 bytes for the stack protector. */
+        /* If the variable were on the stack, the compiler would add the code of the stack
+         * protector, and the helper would be 128 bytes larger. */
         static sigset_t pipe_signal;
 
-        /* If the reader of a pipe has closed it, write() must fail with EPIPE.  SIGPIPE
-         * would end the helper without a message. */
+        /* Standard output can be a pipe without a reader.  Then write() must fail with
+         * EPIPE, so that the helper prints a message.  SIGPIPE is blocked, because this
+         * signal ends a program without a message. */
         sigemptyset(&pipe_signal);
         sigaddset(&pipe_signal, SIGPIPE);
         sigprocmask(SIG_BLOCK, &pipe_signal, NULL);
@@ -61,7 +66,8 @@ static int print(const char *text) {
         return r < 0 ? fail("standard output", ": cannot write", -r) : EXIT_SUCCESS;
 }
 
-/* Returns the environment variable ID_SERIAL, or NULL. */
+/* Returns the value of the environment variable ID_SERIAL.  If the variable is not set,
+ * returns NULL. */
 static const char *get_serial(void) {
         for (char **variable = environ; variable && *variable; variable++) {
                 const char *value = startswith(*variable, "ID_SERIAL=");
@@ -71,7 +77,8 @@ static const char *get_serial(void) {
         return NULL;
 }
 
-/* Returns the partition number in text, from 1 to 255.  Returns 0 for any other text. */
+/* Returns the partition number that text has.  If text is not a number from 1 to 255,
+ * returns 0. */
 static int parse_partition(const char *text) {
         int number = 0;
 
@@ -83,8 +90,8 @@ static int parse_partition(const char *text) {
         return number <= 255 ? number : 0;
 }
 
-/* disk: the path of the disk's device node.
- * partition: the number of the partition to delete, or 0 for all partitions.
+/* disk: the path of the disk's device node
+ * partition: the number of the partition to delete, or 0 to delete all partitions
  * Returns the exit status. */
 static int run_delete(const char *disk, int partition) {
         int fd = open(disk, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -103,7 +110,7 @@ static int run_unbind(const char *device) {
 int main(int argc, char *argv[]) {
         if (argc <= 1) {
                 const char *properties = baseimage_properties(get_serial());
-                /* For most devices there is nothing to print, so they cost no system call. */
+                /* For most devices, the helper prints nothing, and so makes no system call here. */
                 return *properties ? print(properties) : EXIT_SUCCESS;
         }
         if (argc == 2 && strcmp(argv[1], "--help") == 0)

@@ -10,10 +10,11 @@
 #include "driver.h"
 #include "util.h"
 
-/* The text of the rule before and after the name of the device.  The rule must not
- * bind the disk in the initramfs, where udevd reads it as well.  Each coldplug of
- * the running system runs the rule until the disk has a driver.  Then the rule
- * removes its own file. */
+/* The bind rule is rule_start, then the name of the virtio device, then rule_end.
+ * udevd also reads the bind rule in the initramfs, where the bind rule must not bind the
+ * disk.  So the bind rule does nothing if a file exists that only an initramfs has.  In the
+ * running system, each coldplug runs the bind rule until the disk has a driver.  When the
+ * disk has a driver, the bind rule removes the file of the bind rule. */
 static const char rule_start[] = "# The initramfs unbound this disk.\n"
                                  "TEST==\"" BASEIMAGE_INITRAMFS_MARKER "\", GOTO=\"end\"\n"
                                  "TEST==\"/etc/initrd-release\", GOTO=\"end\"\n"
@@ -27,7 +28,7 @@ static const char rule_end[] = "\", RUN+=\"/bin/sh -c 'echo %k >" BASEIMAGE_DRIV
 
 enum { DIGITS_MAX = 10 };
 
-/* Opens a file with the flags of open(2), and writes three texts to it.
+/* Opens a file with additional flags of open(2), and writes three texts to the file.
  * Returns 0, or a negative errno. */
 static int write_file(const char *path, int flags, const char *first, const char *second,
                       const char *third) {
@@ -44,7 +45,8 @@ static int write_file(const char *path, int flags, const char *first, const char
         return r;
 }
 
-/* The kernel names a device "virtio" and a decimal int (drivers/virtio/virtio.c). */
+/* Returns whether name is the kernel's name of a virtio device: "virtio" and then a
+ * decimal int (drivers/virtio/virtio.c). */
 static bool is_virtio_device(const char *name) {
         const char *number = startswith(name, "virtio");
         size_t digits = 0;
@@ -62,7 +64,7 @@ int unbind_until_coldplug(const char *device) {
                 return -EINVAL;
         stpcpy(stpcpy(stpcpy(rule_path, BASEIMAGE_BIND_RULE_PREFIX), device), ".rules");
 
-        /* udevd has already created /run/udev. */
+        /* udevd has already created /run/udev, the parent directory. */
         if (mkdir(BASEIMAGE_BIND_RULES_D, 0755) < 0 && errno != EEXIST)
                 return -errno;
         int r = write_file(rule_path, O_CREAT | O_TRUNC, rule_start, device, rule_end);

@@ -6,7 +6,8 @@
 
 #include "partitions.h"
 
-/* These are copies from the kernel's linux/blkpg.h and linux/fs.h: musl lacks both. */
+/* These definitions are copied from the kernel's headers linux/blkpg.h and linux/fs.h,
+ * because musl does not have these headers. */
 struct blkpg_partition {
         long long start;
         long long length;
@@ -25,12 +26,13 @@ struct blkpg_ioctl_arg {
 enum {
         BLKPG = 0x1269, /* _IO(0x12, 105) */
         BLKPG_DEL_PARTITION = 2,
-        DISK_MAX_PARTS = 256, /* block/partitions/core.c and linux/genhd.h */
+        DISK_MAX_PARTS = 256, /* see block/partitions/core.c and linux/genhd.h */
 };
 
 enum { RETRIES = 20, RETRY_MILLISECONDS = 100 };
 
-/* Returns 0, also if the partition or the disk does not exist; or a negative errno. */
+/* Returns 0 if the partition is deleted, or if the partition or the disk does not exist.
+ * Otherwise returns a negative errno. */
 static int delete_once(int fd, int number) {
         /* Static variables need less code than variables on the stack. */
         static struct blkpg_partition partition;

@@ -10,7 +10,7 @@ int write_all(int fd, const char *text) {
 
         while (left > 0) {
                 ssize_t n = write(fd, text, left);
-                /* EINTR cannot occur: the helper has no signal handler. */
+                /* write() cannot fail with EINTR, because the helper has no signal handler. */
                 if (n < 0)
                         return -errno;
                 text += n;

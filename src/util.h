@@ -4,6 +4,7 @@
 /* Writes a string to fd.  Returns 0, or a negative errno. */
 int write_all(int fd, const char *text);
 
-/* Returns the rest of text after prefix, or NULL if text does not start with prefix.
- * The helper uses this in place of musl's strncmp() and getenv(), which take 600 bytes. */
+/* If text starts with prefix, returns the rest of text.  Otherwise returns NULL.
+ * The helper does not use strncmp() and getenv() of musl, because these two functions add
+ * 600 bytes to the helper. */
 const char *startswith(const char *text, const char *prefix);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * This file finds the base images: vd* disks with the serial BASEIMAGE in sysfs or in
- * udev's record. */
+ * This file finds the base images.  A base image is a vd* disk that has the serial
+ * BASEIMAGE in sysfs or in udev's record. */
 #include <errno.h>
 #include <glob.h>
 #include <unistd.h>
@@ -29,7 +29,8 @@ void each_sd_device(struct status *s, const char *subsystem, const char *names,
         sd_device_enumerator_unref(enumerator);
 }
 
-/* Returns whether glob() must fail.  A missing directory is not an error. */
+/* glob() calls this function when glob() cannot open a directory.  If this function returns
+ * true, glob() fails.  A missing directory must not make glob() fail. */
 static int on_glob_error(const char *path, int error) {
         (void)path;
         return error != ENOENT && error != ENOTDIR;
@@ -51,7 +52,7 @@ void each_path(struct status *s, struct device *d, char *pattern,
 static bool is_serial(const char *serial) {
         size_t n = strlen(BASEIMAGE_SERIAL);
 
-        /* udev ignores blanks at the end as well. */
+        /* Blanks at the end are ignored, because udev ignores these blanks, too. */
         return strncmp(serial, BASEIMAGE_SERIAL, n) == 0 &&
                serial[n + strspn(serial + n, " \t\r\n")] == '\0';
 }
@@ -79,7 +80,8 @@ static struct device *device_by_name(const struct status *s, const char *name) {
         return NULL;
 }
 
-/* Adds a base image or its partition.  sd-device lists a disk before its partitions. */
+/* Adds the device if it is a base image or a partition of a base image.  sd-device lists
+ * a disk before the disk's partitions, so device_by_name() finds the disk. */
 static void add_block_device(struct status *s, sd_device *dev, const char *name) {
         struct device device = { .dev = dev, .name = name, .selected = true, .rule_problem = KIND_NONE };
         char *disk = format("%.*s", (int)strcspn(name, DIGITS), name);
@@ -114,7 +116,8 @@ void find_devices(struct status *s) {
 
 struct device *device_by_path(const struct status *s, const char *path) {
         char *full = format(ROOT "%s", path), *real = realpath(full, NULL);
-        /* If the node does not exist, the path itself can still name a device. */
+        /* If the device node does not exist, realpath() fails.  But the kernel can still have
+         * the device, so this function then looks up the unresolved path. */
         const char *node = (real ? real : full) + strlen(ROOT);
         struct device *device = strncmp(node, "/dev/", 5) == 0 ? device_by_name(s, node + 5) : NULL;
 
@@ -123,7 +126,8 @@ struct device *device_by_path(const struct status *s, const char *path) {
         return device;
 }
 
-/* Checks that the name still belongs to a base image with the same device number. */
+/* Checks that the name of d still belongs to the same device: the device has the same
+ * device number, and a disk is still a base image. */
 static bool is_unchanged(const struct device *d) {
         sd_device *now = NULL;
         dev_t devnum;

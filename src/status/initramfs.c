@@ -6,14 +6,16 @@
 #include "config.h"
 #include "status.h"
 
-/* The images of Debian, dracut and kdump, and images and UKIs on the EFI system partition. */
+/* This pattern matches the images of initramfs-tools, dracut and kdump in /boot and /var,
+ * and the images and UKIs on the EFI system partition. */
 #define PATTERN                                                                                             \
         "/{boot/initrd.img-*,boot/initramfs-*.img,var/lib/kdump/initrd.img-*,"                              \
         "{efi,boot,boot/efi}/{EFI/Linux/*.efi,*/*/initrd*}}"
 
-/* Prints a line for each file that $INITRAMFS lacks or masks.  objcopy extracts the
- * initramfs from a UKI.  lsinitramfs and lsinitrd list files in the format of "ls -l".
- * An empty file masks the rule, and so does a link to /dev/null. */
+/* This script prints a line if the image $INITRAMFS lacks the rule, masks the rule or lacks
+ * the helper.  An empty file or a link to /dev/null masks the rule.  objcopy extracts the
+ * initramfs from a UKI.  lsinitramfs and lsinitrd list the files of an initramfs in the
+ * format of "ls -l". */
 static const char script[] =
         "exec 2>/dev/null </dev/null\n"
         "case $INITRAMFS in *.efi)\n"
@@ -33,7 +35,7 @@ static void check_image(struct status *s, struct device *d, const char *path) {
         char *line = NULL;
         size_t size = 0;
 
-        /* Boot loaders do not read these backups. */
+        /* Files with these endings are backups, which boot loaders do not read. */
         if (fnmatch("*.@(bak|old|new|old-dkms|dpkg-*)", path, FNM_EXTMATCH) == 0)
                 return;
         s->n_initramfs_images++;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * baseimage-status reports whether each base image is inert.  It does not need the
- * package baseimage-udev. */
+ * baseimage-status reports whether the guest ignores each base image.
+ * baseimage-status also works in a guest without the package baseimage-udev. */
 #include <errno.h>
 #include <getopt.h>
 #include <unistd.h>
@@ -35,7 +35,7 @@ static int fail(const char *object, const char *problem) {
         return STATE_UNKNOWN;
 }
 
-/* If the report could not be written, the state is unknown. */
+/* Returns state.  If the report could not be written, returns STATE_UNKNOWN. */
 static int close_stdout(int state) {
         errno = EIO;
         if (fflush(stdout) != 0 || ferror(stdout))
@@ -43,8 +43,10 @@ static int close_stdout(int state) {
         return state;
 }
 
-/* names: disks or partitions, ended by NULL.  Selects these disks, or all disks if there are no
- * names.  Returns false if a name is not that of a base image. */
+/* Selects the disks to report.  If names is empty, selects all disks.
+ *
+ * names: disks or partitions, ended by NULL
+ * Returns false if a name does not belong to a base image. */
 static bool select_disks(struct status *s, char *const names[]) {
         for_each_device (d, s)
                 d->selected = !*names;
@@ -61,7 +63,7 @@ static bool select_disks(struct status *s, char *const names[]) {
 }
 
 int main(int argc, char *argv[]) {
-        static struct status status; /* the kernel frees it at exit */
+        static struct status status; /* the kernel frees the memory at exit */
         bool initramfs = false;
         int c, mode = 0, r = 0;
 

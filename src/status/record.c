@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * This file checks udev's record of a device.  The record must have the properties that the
- * rule sets.  It must not have properties and links that come from the content. */
+ * rule sets.  The record must not have properties or links that other rules made from the
+ * content of the device. */
 #include <errno.h>
 
 #include "config.h"
 #include "status.h"
 
-/* The properties that the rule sets, and the programs and links that each one affects.
- * No program reads SYSTEMD_IGNORE, so it is not in the table.  tests/vm/test_status.py
- * compares the table with the rule. */
+/* This table has the properties that the rule sets, and the programs and links that each
+ * property affects.  SYSTEMD_IGNORE is not in the table, because no program reads this
+ * property.  tests/vm/test_status.py compares the table with the rule. */
 static const struct {
         const char *key, *value, *affects;
 } marks[] = {
@@ -42,8 +43,8 @@ static void check_marks(struct status *s, struct device *d) {
                                     marks[i].key, marks[i].value, marks[i].affects);
 }
 
-/* Another rule or program has set these properties from the content of the device.
- * systemd 252 keeps properties with empty values. */
+/* Adds a finding for each property that another rule has set from the content of the device.
+ * systemd 252 keeps empty properties in the record, so empty properties do not count. */
 static void check_properties(struct status *s, struct device *d) {
         const char *value;
 
@@ -78,7 +79,7 @@ void check_record(struct status *s, struct device *d) {
         int r;
 
         r = sd_device_get_is_initialized(d->dev);
-        if (r > 0) /* this call makes sd-device read the record */
+        if (r > 0) /* sd_device_get_property_value() makes sd-device read the record */
                 r = sd_device_get_property_value(d->dev, "DEVNAME", &value) < 0 ? -EIO : 1;
         if (r < 0)
                 add_error(s, d, "udev's record", r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The table is a tree: it has a line for each disk, and below that a line for each kind
- * of finding.  The JSON has all findings. */
+ * The table is a tree.  The table has a line for each disk.  Below the line of a disk, the
+ * table has a line for each kind of finding.  The JSON has each single finding. */
 #include <libsmartcols.h>
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
@@ -24,7 +24,7 @@ static struct libscols_table *new_table(bool json) {
                 int flags = i == 0 ? SCOLS_FL_TREE : i == 3 && !json ? SCOLS_FL_WRAP : 0;
                 struct libscols_column *column =
                         check_memory(scols_table_new_column(table, names[i], 0, flags));
-                scols_column_set_safechars(column, "\\"); /* evidence is already escaped */
+                scols_column_set_safechars(column, "\\"); /* add_finding() has escaped the evidence */
         }
         return table;
 }
@@ -58,7 +58,8 @@ static struct libscols_line *add_disk(struct libscols_table *table, const struct
         return line;
 }
 
-/* Adds one line for all findings of this kind.  In JSON, adds one line for each finding. */
+/* Adds one line to the table for all findings of this kind.  In JSON, adds one object for
+ * each finding of this kind. */
 static void add_kind(struct libscols_table *table, struct libscols_line *parent, const struct status *s,
                      const struct device *disk, enum kind kind) {
         const char *severity = kind < KIND_ERROR ? "leak" : kind < KIND_LVM_CONTENT ? "unknown" : "note";
@@ -86,7 +87,8 @@ static void add_kind(struct libscols_table *table, struct libscols_line *parent,
                          format(more > 0 ? "%s, and %zu more" : "%s", first->evidence, more), NULL);
 }
 
-/* Prints one remedy for each kind: that of its first finding. */
+/* Prints one remedy for each kind of finding: the remedy of the first finding of the kind.
+ * If the next kind has the same remedy, prints this remedy once for both kinds. */
 static void print_remedies(const struct status *s) {
         const char *last = NULL;
 

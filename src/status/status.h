@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * baseimage-status finds the base images, checks each place where they can leak, and
- * reports findings.  If memory runs out, it exits with STATE_UNKNOWN. */
+ * baseimage-status finds the base images, checks each place where the guest can use a base
+ * image, and reports findings.  If no memory is left, baseimage-status ends with
+ * STATE_UNKNOWN. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,36 +14,37 @@
 #define N(array) (sizeof(array) / sizeof(*(array)))
 
 #ifndef ROOT
-#define ROOT "" /* the unit tests set it to a directory */
+#define ROOT "" /* the unit tests set ROOT to a directory */
 #endif
 
 /* clang-format off */
-/* These are also the exit statuses. */
+/* These values are also the exit statuses. */
 enum state { STATE_INERT, STATE_LEAKING, STATE_UNKNOWN, STATE_NONE };
 
 enum kind {
-        /* These are leaks.  The rule prevents the leaks up to KIND_PARTITION. */
+        /* The following kinds are leaks.  The rule prevents the kinds up to KIND_PARTITION. */
         KIND_RULE_DISABLED, KIND_RULE_MISSING, KIND_MARK, KIND_PROPERTY, KIND_EXTRA_LINK,
         KIND_MISSING_LINK, KIND_PARTITION,
         KIND_ROOT_MOUNT, KIND_MOUNT, KIND_SWAP, KIND_HOLDER, KIND_BTRFS, KIND_LOOP, KIND_INITRAMFS,
-        /* For these the state is unknown. */
-        KIND_ERROR, KIND_PENDING, KIND_NO_DRIVER, KIND_BIND_PENDING, /* without and with a bind rule */
-        /* These are notes.  They do not change the state. */
+        /* The following kinds make the state unknown.  KIND_NO_DRIVER is for a disk without a bind
+         * rule, KIND_BIND_PENDING is for a disk with a bind rule. */
+        KIND_ERROR, KIND_PENDING, KIND_NO_DRIVER, KIND_BIND_PENDING,
+        /* The following kinds are notes, which do not change the state. */
         KIND_LVM_CONTENT, KIND_CONTENT, KIND_OPTION, KIND_ACCESS,
-        /* This marks a finding that is not reported.  It must be the last. */
+        /* A finding of this kind is not reported.  KIND_NONE must be the last kind. */
         KIND_NONE,
 };
 /* clang-format on */
 
-/* A base image, or a partition of one. */
+/* This is a base image or a partition of a base image. */
 struct device {
         sd_device *dev;
         const char *name;      /* such as "vdb1" */
-        const char *partition; /* the number, such as "1"; "" for a disk */
-        struct device *disk;   /* a disk points to itself */
+        const char *partition; /* the partition's number, such as "1"; "" for a disk */
+        struct device *disk;   /* the disk of this partition; for a disk, the disk itself */
         dev_t devnum;
-        bool selected;          /* the user named this disk, or no disk */
-        enum kind rule_problem; /* KIND_RULE_..., or KIND_NONE if the rule ran */
+        bool selected;          /* whether the report includes this disk */
+        enum kind rule_problem; /* KIND_RULE_DISABLED, KIND_RULE_MISSING; KIND_NONE if the rule ran */
 };
 
 struct finding {
@@ -52,11 +54,11 @@ struct finding {
 };
 
 struct status {
-        struct device *devices; /* each disk, followed by its partitions */
+        struct device *devices; /* each disk, followed by the disk's partitions */
         size_t n_devices;
         struct finding *findings;
         size_t n_findings;
-        size_t n_initramfs_images; /* that were checked */
+        size_t n_initramfs_images; /* how many images check_initramfs() has checked */
 };
 
 #define for_each_device(d, s) for (struct device *d = (s)->devices; d < (s)->devices + (s)->n_devices; d++)
@@ -64,41 +66,52 @@ struct status {
         for (struct finding *f = (s)->findings; f < (s)->findings + (s)->n_findings; f++)
 
 /* findings.c */
-/* Returns memory.  If it is NULL, exits. */
+/* Returns memory.  If memory is NULL, ends the program with STATE_UNKNOWN. */
 void *check_memory(void *memory);
-/* Returns a string; the caller frees it. */
+/* Returns the formatted text as a new string.  The caller must free the string. */
 __attribute__((format(printf, 1, 2))) char *format(const char *template, ...);
 const char *kind_to_string(enum kind kind);
-/* device: NULL if the finding belongs to no base image.
- * name: what the remedy names, such as the device or the mount point. */
+/* Adds a finding.
+ *
+ * d: NULL if the finding belongs to no base image
+ * name: the text for %s in the remedy, such as the name of a device or a mount point */
 __attribute__((format(printf, 5, 6))) void add_finding(struct status *s, struct device *d, enum kind kind,
                                                        const char *name, const char *evidence, ...);
-/* error: an errno, positive or negative */
+/* Adds a finding of KIND_ERROR.
+ *
+ * what: the thing that baseimage-status could not read
+ * error: an errno, positive or negative */
 void add_error(struct status *s, struct device *d, const char *what, int error);
-/* disk: NULL to ask whether the finding belongs to no base image */
+/* Returns whether the finding belongs to the disk or to a partition of the disk.  If disk is
+ * NULL, returns whether the finding belongs to no base image. */
 bool is_of_disk(const struct finding *f, const struct device *disk);
-/* disk: NULL to ask for the state of all disks */
+/* Returns the state of the disk.  If disk is NULL, returns the worst state of all disks. */
 enum state state_of(const struct status *s, const struct device *disk);
 
 /* find.c */
-/* Calls callback for each device of a subsystem whose name matches the pattern names. */
+/* Calls callback for each device of the subsystem.  The name of the device must match the
+ * pattern in names. */
 void each_sd_device(struct status *s, const char *subsystem, const char *names,
                     void (*callback)(struct status *s, sd_device *dev, const char *name));
 /* Calls callback for each path that matches the glob(7) pattern.  Frees pattern. */
 void each_path(struct status *s, struct device *d, char *pattern,
                void (*callback)(struct status *s, struct device *d, const char *path));
 void find_devices(struct status *s);
-/* path: a device node, or a link to one.  Returns NULL if it is not of a base image. */
+/* Returns the base image or partition that path leads to.  Returns NULL if path leads to
+ * another device.
+ *
+ * path: a device node, or a link to a device node */
 struct device *device_by_path(const struct status *s, const char *path);
-/* Finds disks that changed since find_devices(), and discards their findings. */
+/* Discards the findings of each disk that was detached or replaced after find_devices().
+ * For such a disk, adds a finding of KIND_ERROR. */
 void recheck_disks(struct status *s);
 
-/* Each of these adds the findings of one place. */
+/* Each of these functions checks one place, and adds findings. */
 void check_record(struct status *s, struct device *d);
 void check_disk(struct status *s, struct device *disk);
 void check_kernel(struct status *s);
 void check_initramfs(struct status *s);
 
-/* report.c: both return 0 or a negative errno. */
+/* report.c: both functions return 0 or a negative errno. */
 int print_report(const struct status *s, bool json);
 int write_journal(const struct status *s);

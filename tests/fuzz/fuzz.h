@@ -15,8 +15,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
                         abort();                                                                            \
         } while (0)
 
-/* Returns a copy of the input as a string.  The buffer has no spare bytes, so that the
- * address sanitizer reports each read after its end.  The caller frees the string. */
+/* Returns a copy of the input as a string.  The buffer of the string has no spare bytes,
+ * so that the address sanitizer reports each read after the end of the string.  The caller
+ * must free the string. */
 static inline char *fuzz_string(const uint8_t *data, size_t size) {
         char *text = malloc(size + 1);
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The tests preload this library into udevadm.  It makes a regular file with the sticky
- * bit look like a block device.  The modification time is the device number.
- * udevadm opens the device, and then opens /proc/self/fd/N.  A container may be unable
- * to mount /proc, so open64() opens the last device again in that case. */
+ * The tests preload this library into udevadm.  The library makes a regular file with the
+ * sticky bit look like a block device.  The modification time of the file is the device
+ * number.
+ *
+ * udevadm opens the device, and then opens /proc/self/fd/N.  If the container cannot mount
+ * /proc, open64() opens the last device again in place of /proc/self/fd/N. */
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
@@ -32,7 +34,7 @@ int lstat64(const char *path, struct stat64 *st) {
         return stat_at(AT_FDCWD, path, (struct stat *)st, AT_SYMLINK_NOFOLLOW);
 }
 
-/* libblkid calls this one. */
+/* libblkid calls fstat() and not fstat64(). */
 int fstat(int fd, struct stat *st) {
         return stat_at(fd, "", st, AT_EMPTY_PATH);
 }
@@ -52,7 +54,7 @@ int open64(const char *path, int flags, ...) {
         return fd;
 }
 
-/* NOLINTNEXTLINE(bugprone-reserved-identifier): glibc uses this name. */
+/* NOLINTNEXTLINE(bugprone-reserved-identifier): the name comes from glibc. */
 int __open64_2(const char *path, int flags);
 /* NOLINTNEXTLINE(bugprone-reserved-identifier) */
 int __open64_2(const char *path, int flags) {

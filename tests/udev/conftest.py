@@ -19,7 +19,7 @@ def pytest_configure():
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory):
-    """Returns the directory of the machine.  If MACHINE is set, it names an existing one."""
+    """Returns the directory of the machine.  If MACHINE is set, MACHINE is an existing directory to use."""
     if "MACHINE" in os.environ:
         yield Path(os.environ["MACHINE"])
         return
@@ -32,7 +32,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(params=["pci-vdb", "pci-vdb1"])
 def machine(root, request):
-    """Returns a machine for an event of its disk, and then one for an event of its partition."""
+    """Runs the test twice: with a machine for an event of the disk, and for an event of the partition."""
     new = Machine(root)
     new.bus, new.device = request.param.split("-")
     return new

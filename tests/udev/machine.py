@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A simulated machine, on which "udevadm test" runs the rule.
+"""This module simulates a machine, on which "udevadm test" runs the rule.
 
-The machine is a directory.  It has this machine's udevadm and udev rules, and the
-package's rule and helper.  Its sysfs consists of plain files, and so do its device
-nodes.  udevadm runs in a chroot, which tests/inside allows without root.
+The simulated machine is a directory.  The directory has udevadm and the udev rules of the
+system that runs the tests, and the package's rule and helper.  Plain files simulate sysfs
+and the device nodes.  udevadm runs in a chroot, which tests/inside allows without root.
 
-"udevadm test" prints the commands of RUN and does not run them.
+"udevadm test" prints the commands of RUN, and does not run the commands.
 """
 
 import os
@@ -17,23 +17,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 UDEV = "usr/lib/udev"
-# The environment has the paths of the package's files.  The defaults are the installed files.
+# The environment variables HELPER and RULE have the paths of the files to test.  If they are not set, the tests use
+# the installed files.
 HELPER, RULE = "baseimage_id", "rules.d/59-baseimage.rules"
 PACKAGE = {HELPER: os.environ.get("HELPER", f"/{UDEV}/{HELPER}"), RULE: os.environ.get("RULE", f"/{UDEV}/{RULE}")}
 MOUNTS = os.environ.get("BASEIMAGE_INSIDE") in ("mounts", "one-id")
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_DEVICE_VERIFY_SYSFS": "0"}
 
-# The parent devices of a disk, from the nearest one on: name in sysfs, subsystem, driver.
+# These are the parent devices of a disk, the nearest parent first: name in sysfs, subsystem, driver.
 BUSES = {
     "pci": [("virtio1", "virtio", "virtio_blk"), ("0000:00:05.0", "pci", "virtio-pci"), ("pci0000:00", None, None)],
     # s390x attaches virtio devices to channels.
     "ccw": [("virtio1", "virtio", "virtio_blk"), ("0.0.0001", "ccw", "virtio_ccw"),
             ("0.0.0002", "css", "io_subchannel"), ("css0", None, None)],
     "scsi": [("0:0:0:0", "scsi", "sd"), ("0000:00:06.0", "pci", "ahci"), ("pci0000:00", None, None)],
-    # This device has a name like that of a disk, but it is not a block device.
+    # This device has the name of a disk, but is not a block device.
     "other": [("vdz", "misc", None), ("virtual", None, None)],
 }
-# The content of a disk or partition: a partition table; swap space with a UUID and a label; swap space and squashfs.
+# A disk or partition can have this content: a partition table, swap space with a UUID and a label, or both swap space
+# and squashfs.
 TABLE = (bytes(446) + struct.pack("<4xB3xII", 0x83, 2048, 2048)).ljust(510, b"\0") + b"\x55\xaa"
 SWAP = (bytes(1024) + struct.pack("<3I", 1, 255, 0) + bytes(range(16)) + b"inside").ljust(4086, b"\0") + b"SWAPSPACE2"
 AMBIGUOUS = struct.pack("<4s24xH", b"hsqs", 4) + SWAP[30:]
@@ -46,21 +48,21 @@ def udev_version():
 
 @dataclass
 class Record:
-    """The properties, links and commands of a device after an event."""
-    properties: dict        # without empty ones and DEVLINKS
+    """This class has the properties, links and commands of a device after an event."""
+    properties: dict        # without empty properties and DEVLINKS
     links: set
-    priority: str           # of the links: link_priority
+    priority: str           # link_priority of the links
     watch: str              # "enabled" or "disabled"; None before version 257, where udevadm does not print it
     runs: list              # the commands of RUN
 
     @property
     def helper_commands(self):
-        """The commands that run the helper."""
+        """Returns the commands that run the helper."""
         return [command for command in self.runs if "baseimage_id" in command]
 
 
 def parse_record(output, priority):
-    """Parses the output of "udevadm test".  From version 257 on it has headings and indentation."""
+    """Parses the output of "udevadm test".  From version 257 on, the output has headings and indentation."""
     properties = dict(re.findall(r"^ *([A-Za-z]\w*)=(.+)$", output, re.M))
     for name in "USEC_INITIALIZED", "ID_PROCESSING":
         properties.pop(name, None)
@@ -79,7 +81,7 @@ class Machine:
         self.bus, self.disk = "pci", "vdb"
         self.device = "vdb"     # the device that the event is for: disk, partition or parent device
         self.serial = "BASEIMAGE"
-        self.content = {"vdb": TABLE, "vdb1": SWAP}     # of the disk and, if it exists, the partition
+        self.content = {"vdb": TABLE, "vdb1": SWAP}     # the partition exists only if it has an entry here
         self.cmdline = "root=/dev/vda1 ro"
         self.files = []         # paths of more files to create
         self.rules = {}         # more rules: file name and text
@@ -87,9 +89,9 @@ class Machine:
         self.helper_mode = 0o755
 
     def build(self):
-        """Creates the files that are the same for all events.  Runs once for each directory."""
+        """Creates the files that are the same for all events.  The tests call this method once for each directory."""
         if MOUNTS:
-            # A tmpfs is faster.
+            # The tests are faster on a tmpfs than on a disk.
             subprocess.run(["mount", "-t", "tmpfs", "none", self.root], env=ENVIRONMENT, check=True)
             (self.root / "proc").mkdir()
             subprocess.run(["mount", "--rbind", "/proc", self.root / "proc"], env=ENVIRONMENT, check=True)
@@ -104,7 +106,7 @@ class Machine:
                         Path(__file__).with_name("blockdev.c")], check=True)
 
     def paths(self):
-        """Returns the sysfs paths of the disk, its partition and its parent devices."""
+        """Returns the sysfs paths of the disk, of the partition and of the disk's parent devices."""
         names = [name for name, *_ in BUSES[self.bus]]
         paths = {name: Path("/devices", *reversed(names[at:])) for at, name in enumerate(names)}
         paths[self.disk] = paths[names[0]] / "block" / self.disk
@@ -125,7 +127,7 @@ class Machine:
             os.symlink(f"/sys/bus/{subsystem}", self.root / f"sys{path}/subsystem")
 
     def write_node(self, path, number, kind, **attributes):
-        """Writes a block device to sysfs, and its node as a file for blockdev.c."""
+        """Writes a block device to sysfs, and writes the device node as a file for blockdev.c."""
         dev = f"254:{number}"
         self.write_device(path, "block", {"MAJOR": 254, "MINOR": number, "DEVNAME": path.name, "DEVTYPE": kind},
                           dev=dev, size="2048", **attributes)
@@ -137,7 +139,7 @@ class Machine:
         os.utime(node, (0, os.makedev(254, number)))
 
     def prepare(self):
-        """Writes the machine to the directory again, according to the attributes.
+        """Writes the machine with the current attributes to the directory.
 
         Returns the sysfs path of the device that the event is for."""
         for name in "conf", "dev", "etc", "run", "sys", "usr/lib/baseimage-udev":
@@ -167,7 +169,7 @@ class Machine:
                                  env=ENVIRONMENT | {"SYSTEMD_PROC_CMDLINE": self.cmdline}, capture_output=True,
                                  text=True, check=False)
         assert process.returncode == 0 and f"DEVPATH={path}" in process.stdout, process.stderr
-        # Before version 257 udevadm writes the priority to a file for each link.
+        # Before version 257, udevadm does not print the priority, but writes it to a file for each link.
         link = next((self.root / "run/udev/links").glob("*/b*"), None)
         return parse_record(process.stdout, os.readlink(link) if link else "")
 

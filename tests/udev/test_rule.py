@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""This machine's "udevadm test" runs the rule and the helper, as built or as installed."""
+"""These tests run the rule and the helper with the system's "udevadm test" on a simulated machine."""
 
 import pytest
 
@@ -10,7 +10,7 @@ BASE_IMAGE_PROPERTIES = {
     "ID_SERIAL": "BASEIMAGE", "SYSTEMD_READY": "0", "SYSTEMD_IGNORE": "1",
     "UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG": "1", "DM_UDEV_DISABLE_OTHER_RULES_FLAG": "1",
     "DM_MULTIPATH_DEVICE_PATH": "1", "UDISKS_IGNORE": "1"}
-# The rule recognises an initramfs by these files.
+# If one of these files exists, the rule knows that udevd runs in an initramfs.
 MARKERS = ["/usr/lib/baseimage-udev/initramfs", "/etc/initrd-release", "/usr/lib/initrd-release", "/conf/initramfs.conf"]
 
 on_each_bus = pytest.mark.parametrize("machine", ["pci-vdb", "pci-vdb1", "ccw-vdb", "ccw-vdb1"], indirect=True)
@@ -39,7 +39,7 @@ def test_base_image__properties_and_links(machine, action):
 
 
 def test_other__not_virtio(root):
-    """A disk of another kind is unchanged, even if it has the ID_SERIAL of a base image."""
+    """The rule does not change a disk that is not a virtio disk, even with the ID_SERIAL of a base image."""
     machine = Machine(root)
     machine.bus, machine.disk, machine.device, machine.content = "scsi", "sda", "sda", {"sda": TABLE}
     machine.rules["50-serial.rules"] = 'KERNEL=="sda", ENV{ID_SERIAL}="BASEIMAGE"\n'
@@ -126,7 +126,7 @@ def test_base_image__removed(machine):
     ("BASEIMAGE", {"50-serial.rules": 'KERNEL=="vd*", ENV{ID_SERIAL}="other"\n', "60-persistent-storage.rules": ""}),
 ])
 def test_base_image__opted_out(machine, serial, rules):
-    """udev's record has the option, and is otherwise the same as without the package."""
+    """udev's record has the option.  In all other respects the record is the same as without the package."""
     machine.serial = serial
     machine.rules.update(rules)
     machine.cmdline = "quiet baseimage_udev=off ro"
@@ -145,7 +145,7 @@ def test_other__with_option(machine, value):
 @on_each_bus
 @pytest.mark.parametrize("file", MARKERS)
 def test_initramfs__partitions_deleted(machine, file):
-    """The record is the same as in the running system, without properties from the partition table."""
+    """The rule empties the properties from the partition table, so the record is the same as in the running system."""
     expected = machine.record()
     machine.files = [file]
     # udev's blkid sets these properties after a boot with UEFI.
@@ -189,7 +189,7 @@ def test_initramfs__other_unchanged(machine, file):
     assert machine.record() == machine.record_without_package()
 
 
-# udev uses the last option, treats "-" like "_", and removes quotes.
+# If an option occurs twice, udev uses the last value.  udev treats "-" like "_", and removes quotes.
 @pytest.mark.parametrize("words", ["baseimage_udev=on baseimage_udev=off", "baseimage-udev=off", 'baseimage_udev="off"'])
 def test_base_image__opted_out_as_udev_reads_it(machine, words):
     machine.cmdline = f"quiet {words} ro"

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * This file replaces the functions of libsystemd that baseimage-status calls.  It reads attributes
- * from ROOT/sys/class/SUBSYSTEM/NAME.  ROOT/run/udev/data/NAME has a line for each property.
- * In the end baseimage-status opens each device again, by name.  For that device the file
- * ATTRIBUTE.now comes before ATTRIBUTE, so that a test can replace a disk. */
+ * The functions in this file replace the functions of libsystemd that baseimage-status calls.
+ * ROOT/sys/class/SUBSYSTEM/NAME has a file for each attribute of a device.
+ * ROOT/run/udev/data/NAME has a line for each property.
+ *
+ * At its end, baseimage-status opens each device again, by name.  Then these functions read the
+ * file ATTRIBUTE.now and not the file ATTRIBUTE, if ATTRIBUTE.now exists.  So a test can
+ * simulate that a disk was replaced. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -43,20 +46,18 @@ static void *keep(void *memory) {
         return allocations[n++] = memory;
 }
 
-/* Returns the text of a file without the last newline, or NULL and sets errno. */
+/* Returns the text of the file without the last newline.  If the file cannot be read, sets
+ * errno and returns NULL. */
 static char *read_file(const char *path) {
-        char text[8192];
+        char text[8192] = "";
 
         int fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0)
                 return NULL;
         ssize_t n = read(fd, text, sizeof(text) - 1);
-        int error = errno;
-        close(fd);
-        errno = error;
+        close(fd); /* a successful close() does not change errno */
         if (n < 0)
                 return NULL;
-        text[n] = '\0';
         if (n > 0 && text[n - 1] == '\n')
                 text[n - 1] = '\0';
         return keep(strdup(text));
@@ -118,10 +119,9 @@ int sd_device_get_sysattr_value(sd_device *device, const char *sysattr, const ch
                 text = read_file(keep(format("%s/%s.now", device->directory, sysattr)));
         if (!text)
                 text = read_file(keep(format("%s/%s", device->directory, sysattr)));
-        if (!text)
-                return -errno;
-        *ret = text;
-        return 0;
+        if (text)
+                *ret = text;
+        return text ? 0 : -errno;
 }
 
 int sd_device_get_devnum(sd_device *device, dev_t *ret) {
@@ -137,31 +137,29 @@ int sd_device_get_devnum(sd_device *device, dev_t *ret) {
 
 int sd_device_get_driver(sd_device *device, const char **ret) {
         static char target[256];
-        ssize_t n;
 
-        n = readlink(keep(format("%s/driver", device->directory)), target, sizeof(target) - 1);
-        if (n < 0)
-                return -errno;
         *ret = target;
-        return 0;
+        return readlink(keep(format("%s/driver", device->directory)), target, sizeof(target) - 1) < 0
+                       ? -errno
+                       : 0;
 }
 
 int sd_device_get_is_initialized(sd_device *device) {
         return device->has_record;
 }
 
-/* If the record has a line "UNREADABLE=...", reading it fails. */
+/* If the record has a line "UNREADABLE=...", this function fails. */
 int sd_device_get_property_value(sd_device *device, const char *key, const char **ret) {
-        int r = -ENOENT;
+        const char *value = NULL;
 
         for (size_t i = 0; i < device->n_properties; i++)
                 if (strcmp(device->keys[i], "UNREADABLE") == 0)
                         return -EACCES;
-                else if (strcmp(device->keys[i], key) == 0) {
-                        *ret = device->values[i];
-                        r = 0;
-                }
-        return r;
+                else if (strcmp(device->keys[i], key) == 0)
+                        value = device->values[i];
+        if (value)
+                *ret = value;
+        return value ? 0 : -ENOENT;
 }
 
 const char *sd_device_get_property_next(sd_device *device, const char **ret_value) {
@@ -206,7 +204,8 @@ int sd_device_enumerator_add_match_subsystem(sd_device_enumerator *enumerator, c
         return match ? 0 : -EINVAL;
 }
 
-/* Lists a disk before its partitions, but vdb10 before vdb2. */
+/* Sorts the devices by name.  So a disk comes before the disk's partitions, and vdb10 comes
+ * before vdb2. */
 int sd_device_enumerator_add_match_sysname(sd_device_enumerator *enumerator, const char *sysname) {
         struct dirent **entries;
 
@@ -231,7 +230,7 @@ sd_device *sd_device_enumerator_get_device_first(sd_device_enumerator *enumerato
         return sd_device_enumerator_get_device_next(enumerator);
 }
 
-/* Prints the fields of the journal's entry. */
+/* Prints each field of the journal entry. */
 int sd_journal_send(const char *template, ...) {
         va_list ap;
 

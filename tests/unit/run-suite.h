@@ -4,8 +4,10 @@
 #include <check.h>
 #include <stdlib.h>
 
-/* Runs a suite and frees it.  Returns the exit status of the test program. */
-static inline int run_suite(Suite *suite) {
+/* Runs the tests, and frees them.  Returns the exit status of the test program. */
+static inline int run_suite(const char *name, TCase *tests) {
+        Suite *suite = suite_create(name);
+        suite_add_tcase(suite, tests);
         SRunner *runner = srunner_create(suite);
 
         srunner_run_all(runner, CK_ENV);

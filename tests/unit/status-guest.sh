@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=sh
-# This script creates a guest in the current directory, for test-status.c and fake-device.c.
-# The guest has one base image, /dev/vdb, which is inert.
+# This script creates a simulated guest in the current directory, for test-status.c.
+# The guest has one base image, /dev/vdb, and ignores this base image.
 set -eu
 
-# device NAME MINOR: creates a disk or partition of a base image, as if the rule ran.
+# device NAME MINOR: creates a disk or a partition of a base image.  The rule has run for it.
 device() {
 	mkdir -p "sys/class/block/$1/holders"
 	echo "252:$2" >"sys/class/block/$1/dev"
@@ -33,7 +33,7 @@ disk() {
 	printf 'BASEIMAGE' >"sys/class/block/$1/serial"
 }
 
-# set_property NAME KEY=VALUE...: sets properties.  KEY= removes a property.
+# set_property NAME KEY=VALUE...: sets properties.  "KEY=" removes the property KEY.
 set_property() {
 	record=run/udev/data/$1
 	shift
@@ -43,15 +43,13 @@ set_property() {
 	done
 }
 
-# without_rule NAME...: removes the properties that the rule sets.
+# without_rule NAME: removes the properties that the rule sets.
 without_rule() {
-	for name; do
-		set_property "$name" SYSTEMD_READY= UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG= \
-			DM_UDEV_DISABLE_OTHER_RULES_FLAG= DM_MULTIPATH_DEVICE_PATH= UDISKS_IGNORE=
-	done
+	set_property "$1" SYSTEMD_READY= UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG= \
+		DM_UDEV_DISABLE_OTHER_RULES_FLAG= DM_MULTIPATH_DEVICE_PATH= UDISKS_IGNORE=
 }
 
-# loop NAME FILE: creates a loop device with FILE as its backing file.
+# loop NAME FILE: creates a loop device that shows FILE.
 loop() {
 	mkdir -p "sys/class/block/$1/loop"
 	echo "$2" >"sys/class/block/$1/loop/backing_file"
@@ -68,12 +66,19 @@ mounted() {
 	echo "99 1 $1 / $2 rw shared:1 - ext4 $3 rw" >>proc/self/mountinfo
 }
 
-# initramfs PATH LINE...: creates an initramfs.  lsinitramfs prints these lines for it.
+# initramfs PATH LINE...: creates an initramfs, for which lsinitramfs prints these lines.
 initramfs() {
 	mkdir -p "${1%/*}"
 	path=$1
 	shift
 	printf '%s\n' "$@" >"$path"
+}
+
+# complete_initramfs PATH [LINE...]: creates an initramfs that has the rule and the helper.
+complete_initramfs() {
+	path=$1
+	shift
+	initramfs "$path" "$RULE" "$HELPER" "$@"
 }
 
 mkdir -p dev/disk/by-id run/udev/data proc/self sys/class/virtio sys/fs/btrfs/features boot bin

@@ -54,12 +54,9 @@ START_TEST(properties__megabyte) {
 END_TEST
 
 int main(void) {
-        TCase *properties = tcase_create("properties");
-        tcase_add_test(properties, properties__base_image);
-        tcase_add_loop_test(properties, properties__other, 0, sizeof others / sizeof *others);
-        tcase_add_test(properties, properties__megabyte);
-
-        Suite *suite = suite_create("baseimage");
-        suite_add_tcase(suite, properties);
-        return run_suite(suite);
+        TCase *tests = tcase_create("properties");
+        tcase_add_test(tests, properties__base_image);
+        tcase_add_loop_test(tests, properties__other, 0, sizeof others / sizeof *others);
+        tcase_add_test(tests, properties__megabyte);
+        return run_suite("baseimage", tests);
 }

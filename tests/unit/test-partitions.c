@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * These tests check which partitions the helper deletes, and how often it retries.  The
- * linker replaces ioctl() and poll() by the functions below, which simulate the kernel. */
+ * These tests check which partitions the helper deletes, and how often the helper tries
+ * again.  The linker replaces ioctl() and poll() by the functions below, which simulate the
+ * kernel. */
 #include <check.h>
 #include <errno.h>
 #include <linux/blkpg.h>
@@ -16,9 +17,9 @@
 
 enum { DISK = 42, NUMBERS = 256 };
 
-/* The index is the number of the partition. */
+/* The index of each array is the number of the partition. */
 static int busy_count[NUMBERS];   /* how often ioctl() still fails with EBUSY; -1: no partition */
-static int delete_errno[NUMBERS]; /* if it is not 0, ioctl() fails with it */
+static int delete_errno[NUMBERS]; /* the errno of ioctl(); 0: ioctl() depends on busy_count */
 static int ioctl_calls[NUMBERS];
 static int slept_ms;
 
@@ -73,7 +74,7 @@ START_TEST(all__each_once) {
 }
 END_TEST
 
-/* The helper retries at the event of the partition, which comes later. */
+/* The helper does not try again here, but later, at the event of the partition. */
 START_TEST(all__open_is_left) {
         busy_count[1] = 1;
         busy_count[2] = 0;
@@ -137,19 +138,16 @@ START_TEST(one__error_at_once) {
 END_TEST
 
 int main(void) {
-        TCase *partitions = tcase_create("partitions");
-        tcase_add_checked_fixture(partitions, reset, NULL);
-        tcase_add_test(partitions, all__each_once);
-        tcase_add_test(partitions, all__open_is_left);
-        tcase_add_test(partitions, all__others_after_error);
-        tcase_add_test(partitions, all__disk_gone);
-        tcase_add_test(partitions, one__deleted);
-        tcase_add_test(partitions, one__not_there);
-        tcase_add_test(partitions, one__closed_in_time);
-        tcase_add_test(partitions, one__open_for_two_seconds);
-        tcase_add_test(partitions, one__error_at_once);
-
-        Suite *suite = suite_create("partitions");
-        suite_add_tcase(suite, partitions);
-        return run_suite(suite);
+        TCase *tests = tcase_create("partitions");
+        tcase_add_checked_fixture(tests, reset, NULL);
+        tcase_add_test(tests, all__each_once);
+        tcase_add_test(tests, all__open_is_left);
+        tcase_add_test(tests, all__others_after_error);
+        tcase_add_test(tests, all__disk_gone);
+        tcase_add_test(tests, one__deleted);
+        tcase_add_test(tests, one__not_there);
+        tcase_add_test(tests, one__closed_in_time);
+        tcase_add_test(tests, one__open_for_two_seconds);
+        tcase_add_test(tests, one__error_at_once);
+        return run_suite("partitions", tests);
 }
