@@ -97,8 +97,8 @@ void each_sd_device(struct status *s, const char *subsystem, const char *names,
 void each_path(struct status *s, struct device *d, char *pattern,
                void (*callback)(struct status *s, struct device *d, const char *path));
 void find_devices(struct status *s);
-/* Returns the base image or partition that path leads to.  Returns NULL if path leads to
- * another device.
+/* Looks up a path.  Returns the base image, or its partition, that has this path.
+ * Returns NULL for another device.
  *
  * path: a device node, or a link to a device node */
 struct device *device_by_path(const struct status *s, const char *path);

@@ -51,19 +51,19 @@ def digits(number):
 
 
 class Table:
-    """Prints rows of Markdown.  A missed bar is an error only if the measurement is repeatable.  Times are not."""
+    """Prints rows of Markdown.  A missed limit is an error only if each run measures the same value.  Times vary."""
 
     def __init__(self, title):
         self.failed = False
-        print(f"\n| {title} | measured | bar | |\n| --- | --- | --- | --- |", flush=True)
+        print(f"\n| {title} | measured | limit | |\n| --- | --- | --- | --- |", flush=True)
 
-    def row(self, what, measured, bar="", met=None, repeatable=False):
+    def row(self, what, measured, limit="", met=None, repeatable=False):
         verdict = {None: "", True: "met", False: "**missed**"}[met]
-        print(f"| {what} | {measured} | {bar} | {verdict} |", flush=True)
+        print(f"| {what} | {measured} | {limit} | {verdict} |", flush=True)
         self.failed |= repeatable and met is False
 
-    def at_most(self, what, ratio, bar):
-        self.row(what, ratio, f"≤ {bar}", ratio.value <= bar)
+    def at_most(self, what, ratio, limit):
+        self.row(what, ratio, f"≤ {limit}", ratio.value <= limit)
 
     def end(self):
         sys.exit(1 if self.failed else 0)
@@ -80,7 +80,7 @@ def machine():
 
 
 def report(meson_log):
-    print(f"\n{machine()}\n\n| | measured | bar | |\n| --- | --- | --- | --- |")
+    print(f"\n{machine()}\n\n| | measured | limit | |\n| --- | --- | --- | --- |")
     for line in Path(meson_log).read_text(encoding="utf-8").splitlines():
         rows = [row for row in json.loads(line).get("stdout", "").splitlines() if row.startswith("| ")]
         if rows:

@@ -16,11 +16,11 @@ from images import Unavailable
 from inert import SERIAL, base_disks
 from layouts import disk
 
-# Debian 11 (bullseye) has no bar, because its tools of btrfs and LVM are older.
+# Debian 11 (bullseye) has no limit to meet, because its btrfs and LVM tools are older.
 SUITES = sys.argv[1:] or ["bookworm", "trixie"]
 LAYOUTS = ["btrfs", "lvm", "md"]
 # Scanners in the initramfs read the start of the disk and stop at the partition table.
-BOOT_BAR = 8192
+BOOT_LIMIT = 8192
 # The trace names the reader, and the disk's statistics do not.
 TRACE = "trace_event=block:block_bio_queue trace_buf_size=2M"
 TRACEFS = "/sys/kernel/tracing"
@@ -118,9 +118,9 @@ def main():
                     continue
                 where = f"{suite}, {'dracut' if flavour == 'dracut' else 'initramfs-tools'}, root on {layout}"
                 table.row(f"{where}: hot-plugged, without the package", format_sums(without))
-                for what, sums, limit in (("hot-plugged", hotplug, 0), ("at boot", boot, BOOT_BAR)):
-                    bar = (f"≤ {limit}" if limit else "0", sum(sums.values()) <= limit, True)
-                    table.row(f"{where}: {what}", format_sums(sums), *(bar if suite != "bullseye" else ()))
+                for what, sums, limit in (("hot-plugged", hotplug, 0), ("at boot", boot, BOOT_LIMIT)):
+                    verdict = (f"≤ {limit}" if limit else "0", sum(sums.values()) <= limit, True)
+                    table.row(f"{where}: {what}", format_sums(sums), *(verdict if suite != "bullseye" else ()))
     table.end()
 
 

@@ -11,8 +11,8 @@ KIB = 1024
 HELPER = "usr/lib/udev/baseimage_id"
 
 
-def row(table, what, size, bar):
-    table.row(what, f"{size / KIB:.1f} KiB", f"≤ {bar} KiB", size <= bar * KIB, True)
+def row(table, what, size, limit):
+    table.row(what, f"{size / KIB:.1f} KiB", f"≤ {limit} KiB", size <= limit * KIB, True)
 
 
 deb = package()
@@ -30,6 +30,6 @@ for suite, flavour in (("bookworm", "plain"), ("trixie", "dracut")):
         continue
     what = f"initramfs growth, {suite}, {'dracut' if flavour == 'dracut' else 'initramfs-tools'}"
     row(table, f"{what}, as cpio", len(unpacked(pair[1])) - len(unpacked(pair[0])), 12)
-    # There is no bar: the order of the files changes the compressed size more than the package does.
+    # There is no limit to meet: the order of the files changes the compressed size more than the package does.
     table.row(f"{what}, compressed", f"{(pair[1].stat().st_size - pair[0].stat().st_size) / KIB:.1f} KiB")
 table.end()

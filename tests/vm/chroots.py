@@ -70,7 +70,7 @@ class Chroot:
             (work / name).mkdir(exist_ok=True)
 
     def words(self, script):
-        """Returns the command that mounts the overlay at $root and runs a script outside of it."""
+        """Returns the command that mounts the overlay at $root and runs a script outside of the chroot."""
         # In a user namespace, overlayfs needs user xattrs.  tmpfs has these since Linux 6.6.
         empty, option = "mount -t tmpfs none .", ""
         if not can_make_nodes():

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Makes the disks of a guest from a seed, one function for each storage layout.
 
-The functions write files only, and mount nothing on this machine.  mkfs fills a file system from a directory, qemu-img
-makes LUKS, and this module writes the headers of LVM and md.  mkfs cannot fill xfs, or btrfs on two disks, so a guest
-fills these.
+The functions write files only, and mount nothing on this machine.  mkfs copies a directory into a new file system,
+qemu-img makes LUKS, and this module writes the headers of LVM and md.  mkfs cannot copy a directory to xfs, or to
+btrfs on two disks.  A guest does this.
 """
 
 import itertools
@@ -307,7 +307,7 @@ def fill_in_guest(builder, seed_directory, work, *blank, option="defaults"):
 
 
 def on_xfs(seed_directory, target, work, builder):
-    """mkfs.xfs of Debian 12 cannot fill a file system."""
+    """mkfs.xfs of Debian 12 cannot copy a directory into the new file system."""
     write_fstab(seed_directory, "xfs")
     blank = sparse(work / "xfs", FS_SIZE)
     mkfs("xfs", blank)
@@ -316,7 +316,7 @@ def on_xfs(seed_directory, target, work, builder):
 
 
 def on_two_disks(seed_directory, target, work, builder):
-    """Both disks have data and metadata.  mkfs.btrfs cannot fill more than one disk."""
+    """Both disks have data and metadata.  mkfs.btrfs can copy a directory only to one disk."""
     write_fstab(seed_directory, "btrfs")
     blank = [sparse(work / name, FS_SIZE) for name in ("first", "second")]
     mkfs("btrfs", "-d", "raid0", "-m", "raid1", *blank)
@@ -387,7 +387,10 @@ def discoverable(seed_directory, target, work):
 
 
 def dos_partitioned(path, primary, logical):
-    """Makes a DOS disk with one file in a primary partition, and another in a logical partition of the second one."""
+    """Makes a disk with a DOS partition table.
+
+    The file primary goes into a primary partition, and the file logical into a logical partition.
+    """
     first, second = rounded_size(primary), rounded_size(logical)
     sectors = [(MIB, first, "83"), (MIB + first, second + 2 * MIB, "5"), (2 * MIB + first, second, "83")]
     write_table(path, first + second + 4 * MIB, ["label: dos", f"label-id: {DOS_ID}", *(

@@ -119,7 +119,7 @@ def test_base_image__beside_other_packages(boot):
         assert found_by_scanners(guest) == {}
 
 
-# These scanners read the base image but do not name it; leaks() shows what they do to it.
+# The output of these scanners does not contain the name of the base image.  leaks() finds their effects.
 SILENT_SCANNERS = {"mdadm --assemble", "sfdisk", "parted"}
 
 

@@ -57,7 +57,7 @@ def credential(name, text):
 class RecipeGuest(SelfBooting):
     """Boots a guest with the script of a recipe, in a directory.
 
-    The options of all test guests, and the options in boot, replace the dots of the script.
+    In the script, "..." becomes the options of all test guests and the options in the argument "boot".
     """
 
     def __init__(self, name, script, directory, boot=()):
