@@ -2,7 +2,7 @@
 # shellcheck shell=sh
 # tests/run, tests/demo and tests/bench/run use these functions.
 
-# The tests need these packages as well as the build dependencies in debian/control.
+# The tests need these packages, and also the build dependencies in debian/control.
 # shellcheck disable=SC2034
 DEMO_PACKAGES="btrfs-progs dosfstools dpkg-dev e2fsprogs fdisk mmdebstrap python3 python3-pexpect
 	qemu-system-x86 qemu-utils util-linux zstd"
@@ -12,20 +12,20 @@ TEST_PACKAGES="$DEMO_PACKAGES bcache-tools clang-format clang-tidy codespell cry
 # shellcheck disable=SC2034
 ALL_PACKAGES="arch-test autopkgtest clang gcovr libclang-rt-dev ovmf qemu-system-arm qemu-user valgrind"
 
-# tests/vm/images.py keeps systems and disks of guests here.
+# tests/vm/images.py stores the systems and the disks of guests in this directory.
 CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/baseimage-udev
-# mkfs, losetup and chroot are in these directories, which an ordinary user's PATH lacks.
+# mkfs, losetup and chroot are in these directories, which are not in an ordinary user's PATH.
 PATH=$PATH:/usr/sbin:/sbin
 
-# fail MESSAGE: exits with status 2.  An empty message does nothing.
+# fail MESSAGE: prints the message and exits with status 2.  If the message is empty, does nothing.
 fail() {
 	[ -z "$1" ] || { echo "$0: $1" >&2 && exit 2; }
 }
 
-# build_depends: prints the packages that debian/control names.
+# build_depends: prints the build dependencies in debian/control.
 build_depends() {
 	echo build-essential
-	# debhelper-compat is a virtual package.
+	# debhelper-compat is a virtual package, which the package debhelper provides.
 	sed -n '/^Build-Depends:/,/^[^ B]/s/^ \([^ ,]*\).*/\1/p' debian/control | sed 's/^debhelper-compat$/debhelper/'
 }
 
@@ -36,8 +36,8 @@ missing() {
 	done
 }
 
-# room DIRECTORY GIB VARIABLE: prints a message if there is too little room.
-# The size of the directory's content counts as free.
+# room DIRECTORY GIB VARIABLE: prints a message if the directory has less than GIB of
+# free space.  The size of the directory's content counts as free space.
 room() {
 	mkdir -p "$1" 2>/dev/null || { echo "$1 cannot be written to" && return; }
 	free=$(df -Pk "$1" | awk 'NR == 2 { print int($4 / 1048576) }')
@@ -45,7 +45,7 @@ room() {
 	[ "$free" -ge "$2" ] || echo "too little room in $1: $2 GiB are needed, $free free; name another place with $3"
 }
 
-# online: succeeds if apt can fetch from the first of this machine's sources.
+# online: succeeds if apt can fetch a file from the first apt source of this machine.
 online() {
 	probe=$(mktemp -d) offline=0
 	# shellcheck disable=SC2016
@@ -56,8 +56,8 @@ online() {
 	return $offline
 }
 
-# need PACKAGE...: root installs the missing packages and build dependencies.
-# For another user, exits and prints the command that installs them.
+# need PACKAGE...: installs the missing packages and build dependencies, if the user is
+# root.  For an ordinary user, prints the command that installs the packages, and exits.
 need() {
 	command -v apt-get >/dev/null || fail "this is no Debian system: install what provides these: $*"
 	[ "$(id -u)" = 0 ] || set -- "$@" uidmap
@@ -75,8 +75,8 @@ need() {
 	fail "$(room "${TMPDIR:-/tmp}" 2 TMPDIR)"
 }
 
-# no_guests GIB: prints a line if this machine cannot boot guests.  GIB is the
-# room that systems and disks of the guests need.
+# no_guests GIB: prints the reason if this machine cannot boot guests.  GIB is the
+# space that the systems and the disks of the guests need.
 no_guests() {
 	# shellcheck disable=SC2016
 	inside=$(tests/inside sh -c 'echo "$BASEIMAGE_INSIDE"') || { echo "$inside" && return; }
@@ -93,40 +93,42 @@ no_guests() {
 	fi
 }
 
-# need_guests GIB: exits if this machine cannot boot guests.
+# need_guests GIB: if this machine cannot boot guests, prints the reason and exits.
 need_guests() {
 	fail "$(no_guests "$1")"
 }
 
-# begin: makes the temporary directory $work, and shows the lines that
-# tests/vm/images.py writes to $BASEIMAGE_PROGRESS.
+# begin: makes the temporary directory $work, and starts tail, which prints the lines
+# that tests/vm/images.py writes to $BASEIMAGE_PROGRESS.
 begin() {
 	began=$(date +%s)
 	work=$(mktemp -d)
 	export BASEIMAGE_PROGRESS="$work/progress"
 	: >"$BASEIMAGE_PROGRESS"
 	tail -f --pid=$$ "$BASEIMAGE_PROGRESS" >&2 &
-	# Without the kill, tail lives until the parent of this shell waits for it.  The parent can first read all output.
+	# The trap kills tail.  Otherwise tail keeps standard error open after this shell has exited, and a program that
+	# reads all output before it waits for this shell would not end.
 	follower=$!
 	trap 'kill "$follower"; rm -rf "$work"' EXIT
 }
 
-# end STATUS: prints the time since begin, and exits.
+# end STATUS: prints the time since the call of begin, and exits with the status.
 end() {
 	echo "It took $(($(date +%s) - began)) s."
 	exit "$1"
 }
 
-# copy_source DIRECTORY: copies the files of this tree that git does not ignore;
-# without git, copies all files.
+# copy_source DIRECTORY: copies those files of this source tree that git does not ignore.
+# If this is not a git tree, copies all files.
 copy_source() {
 	mkdir -p "$1"
 	{ git ls-files --cached --others --exclude-standard -z 2>/dev/null || find . -type f -print0; } |
 		tar --create --null --files-from=- --ignore-failed-read | tar --extract --touch --directory="$1"
 }
 
-# build_debs DIRECTORY: builds the packages of this tree.  If a file is older than
-# the changelog, its time goes into the package; copy_source gives each file a new time.
+# build_debs DIRECTORY: builds the packages of this source tree, and moves them to the
+# directory.  dpkg-deb stores the time of a file that is older than the changelog.  So
+# that all builds are the same, copy_source gives each file a new time.
 build_debs() {
 	source=$(mktemp -d)
 	copy_source "$source/tree"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Prints ratios in a table.  "bench.py LOG" prints the tables in Meson's log as one table."""
+"""Prints measurements as a table.  The command "bench.py LOG" prints all tables in Meson's log as one table."""
 
 import json
 import os
@@ -10,18 +10,18 @@ import sys
 from datetime import date
 from pathlib import Path
 
-SKIPPED = 77        # Meson skips a test with this exit status
+SKIPPED = 77        # Meson reports a test with this exit status as skipped
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "vm"))
 
 
 def log(text):
-    """Prints progress to standard error, because the table goes to standard output."""
+    """Prints a message to standard error, because standard output has the table."""
     print(text, file=sys.stderr, flush=True)
 
 
 def package():
-    """Returns the .deb under test.  Exits if there is none."""
+    """Returns the path of the .deb file of baseimage-udev.  If BASEIMAGE_DEBS is not set, exits."""
     directory = os.environ.get("BASEIMAGE_DEBS")
     if not directory:
         log("skipped: BASEIMAGE_DEBS does not name the directory of the built packages: use tests/bench/run")
@@ -31,10 +31,10 @@ def package():
 
 
 class Ratio:
-    """Compares two lists of measurements, which have one measurement for each round.
+    """Compares two lists, which have one measurement for each round.
 
-    The value is the ratio of the medians.  low and high are the quartiles of the ratios of all rounds.  A disturbance
-    that lasts for a whole round hardly changes them.
+    The attribute "value" is the ratio of the medians.  The attributes "low" and "high" are the quartiles of the ratios
+    in each round.  If other programs slow down a whole round, the quartiles hardly change.
     """
 
     def __init__(self, of, to):
@@ -51,7 +51,11 @@ def digits(number):
 
 
 class Table:
-    """Prints rows of Markdown.  A missed limit is an error only if each run measures the same value.  Times vary."""
+    """Prints a table in Markdown.
+
+    If a value is over its limit, end() exits with status 1, but only for a value that is the same in each run.  A time
+    is different in each run.
+    """
 
     def __init__(self, title):
         self.failed = False
@@ -70,7 +74,7 @@ class Table:
 
 
 def machine():
-    """Returns the date and the kind of machine, on which every measurement depends."""
+    """Returns the date and a description of this machine, because the measurements depend on the machine."""
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     model = re.search(r"^model name\s*:\s*(.*)$", cpuinfo, re.M)
     where = "a virtual machine" if re.search(r"^flags\s*:.*\bhypervisor\b", cpuinfo, re.M) else "bare metal"

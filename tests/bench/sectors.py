@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Counts the sectors of the base image that each program reads, in the kernel's trace.
+"""Counts the sectors that each program reads from the base image.  The kernel's trace has these reads.
 
-Arguments: the suites (default: SUITES).  While udevd is stopped, only the kernel reads, to find partitions.  The table
-does not count these sectors.
+Arguments: the suites.  The kernel itself also reads sectors, to find partitions.  The table does not count the kernel's
+reads, which this program measures while udevd is stopped.
 """
 
 import re
@@ -16,12 +16,12 @@ from images import Unavailable
 from inert import SERIAL, base_disks
 from layouts import disk
 
-# Debian 11 (bullseye) has no limit to meet, because its btrfs and LVM tools are older.
+# For Debian 11 (bullseye), the table has no limits, because the btrfs and LVM programs are older there.
 SUITES = sys.argv[1:] or ["bookworm", "trixie"]
 LAYOUTS = ["btrfs", "lvm", "md"]
-# Scanners in the initramfs read the start of the disk and stop at the partition table.
+# In the initramfs, scanners read sectors at the start of the disk, until they find the partition table.
 BOOT_LIMIT = 8192
-# The trace names the reader, and the disk's statistics do not.
+# The trace has the name of the program that reads.  The statistics of the disk do not have this name.
 TRACE = "trace_event=block:block_bio_queue trace_buf_size=2M"
 TRACEFS = "/sys/kernel/tracing"
 BIO = re.compile(r"^\s*(?P<comm>.*)-(?P<pid>\d+)\s+\[\d+\]\s+\S+\s+[\d.]+: block_bio_queue: "
@@ -30,7 +30,7 @@ UDEVD = "systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udevd.
 
 
 def reads(guest):
-    """Returns the reads of the base image since the last call: {(command, pid): [(start, length)]} in sectors."""
+    """Returns the reads from the base image since the last call, in sectors: {(command, pid): [(start, length)]}."""
     guest.run(f"mountpoint -q {TRACEFS} || mount -t tracefs none {TRACEFS}")
     name, = base_disks(guest)
     device = tuple(guest.run(f"cat /sys/block/{name}/dev").strip().split(":"))
@@ -43,21 +43,21 @@ def reads(guest):
 
 
 def readers(guest, found, scan):
-    """Returns the number of sectors by name of the reader, without the kernel's scan for partitions."""
+    """Returns the number of sectors that each program reads, without the kernel's scan for partitions."""
     units = {}
     for record in guest.run("systemctl show '*.service' -p Id -p ExecMainPID").split("\n\n"):
         fields = dict(line.split("=", 1) for line in record.splitlines() if "=" in line)
         units[int(fields.get("ExecMainPID") or 0)] = fields.get("Id")
     sums = Counter()
     for (comm, pid), rows in found.items():
-        # The kernel scans in the context of the process that bound the disk.
+        # The trace shows the scan of the kernel as reads of the process that bound the disk.
         for at in range(len(rows) - len(scan), -1, -1):
             if rows[at:at + len(scan)] == scan:
                 del rows[at:at + len(scan)]
         if rows:
             unit = units.get(pid)
             sums[f"`{comm}`" + (f" of {unit}" if unit else "")] += sum(length for _, length in rows)
-    # A flush has no sectors.
+    # "+" removes the readers with 0 sectors, because a flush reads no sector.
     return +sums
 
 
@@ -68,11 +68,11 @@ def unplug(guest, node):
 
 
 def hotplug_reads(guest, path):
-    """Hot-plugs a base image; returns the reads until all its events are handled."""
+    """Hot-plugs a base image.  Returns the reads until 3 s after udevd has handled all events."""
     node = guest.plug(path, SERIAL, settle=False)
     guest.wait_until(lambda: base_disks(guest))
     guest.settle()
-    # Programs that the events started can still read.
+    # A program that an event started can still read.
     guest.run("sleep 3")
     found = reads(guest)
     unplug(guest, node)
@@ -80,14 +80,18 @@ def hotplug_reads(guest, path):
 
 
 def measure(suite, flavour, layout, deb):
-    """Returns the sectors by reader, at boot and after a hot-plug.  deb: the package, or None."""
+    """Returns the sectors that each program reads, first at boot and then after a hot-plug.
+
+    The argument "deb" is the package, or None for a guest without the package.
+    """
     image = disk(suite, flavour, layout, (deb,) if deb else ())
     path, = image.paths
     name_of_root, root = list(image.roots.items())[0]
     generator = "dracut" if flavour == "dracut" else "initramfs-tools"
     options = kernel_options(Case(suite, generator, layout, "after", name_of_root))
     name = f"bench-sectors-{suite}-{flavour}-{layout}-{'with' if deb else 'without'}"
-    # Without the package, the guest could boot from the base image, or fail to boot.  So the test only hot-plugs it.
+    # A guest without the package could boot from the base image, or fail to boot.  So that guest boots without a base
+    # image.
     disks = [(path, None, False), *([(path, SERIAL, True)] if deb else [])]
     with Guest(name, image.kernel, image.initrd, f"root={root} ro {options} {TRACE}", disks) as guest:
         boot = reads(guest) if deb else {}

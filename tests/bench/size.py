@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Measures the size of the helper and of the .deb, and the growth of the initramfs of a guest."""
+"""Measures the size of the helper and of the .deb file, and by how much the package enlarges an initramfs."""
 
 import tempfile
 from pathlib import Path
@@ -30,6 +30,6 @@ for suite, flavour in (("bookworm", "plain"), ("trixie", "dracut")):
         continue
     what = f"initramfs growth, {suite}, {'dracut' if flavour == 'dracut' else 'initramfs-tools'}"
     row(table, f"{what}, as cpio", len(unpacked(pair[1])) - len(unpacked(pair[0])), 12)
-    # There is no limit to meet: the order of the files changes the compressed size more than the package does.
+    # This row has no limit, because the order of the files changes the compressed size more than the package does.
     table.row(f"{what}, compressed", f"{(pair[1].stat().st_size - pair[0].stat().st_size) / KIB:.1f} KiB")
 table.end()

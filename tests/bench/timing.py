@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Measures times in a Debian 12 guest, by number of partitions.
+"""Measures times in a Debian 12 guest, with base images of different numbers of partitions.
 
-Arguments: "boot" measures from the start of the kernel to multi-user.target.  "plug" measures from the binding of a
-base image to its last udev event.
+With the argument "boot", measures the time from the start of the kernel to multi-user.target.  With the argument
+"plug", measures the time from the bind of a base image until udevd has handled all events.
 """
 
 import random
@@ -16,12 +16,14 @@ from guest import Guest, accelerator
 from inert import SERIAL, virtio_name
 from layouts import MIB, Part, disk, partitioned
 
-# Rounds differ by a thousandth where guests count instructions.
+# Four rounds are enough.  If the clock of the guest counts instructions, the rounds differ by only 0.1 %.
 ROUNDS = 4
 CLOCK = "instructions under TCG" if "tcg" in accelerator()[1] else "time under KVM"
-# systemd prints microseconds since the start of the kernel.
+# This command prints the microseconds from the start of the kernel to multi-user.target.
 BOOT_TIME = "systemctl show multi-user.target -P ActiveEnterTimestampMonotonic"
-# "plug VIRTIO RULES" prints microseconds.  It unbinds and binds the disk, so that the guest's clock measures.
+# The shell function "plug VIRTIO RULES" unbinds the disk, and binds the disk again.  Prints the microseconds from the
+# bind until udevd has handled all events.  A hot-plug would begin outside the guest, where
+# the guest's clock cannot measure it.
 RULES = {"package": "package", "masked": "no rule"}
 PLUG = """\
 cd /
@@ -43,9 +45,9 @@ plug() {
 
 
 def timed_guest(name, image, append="", base=()):
-    """Returns a guest whose clock does not depend on the load of this machine.
+    """Returns a guest.  If the guest is emulated, its clock does not depend on the load of this machine.
 
-    The clock of an emulated guest counts instructions, 2 ns each.  It counts real time only while the guest sleeps.
+    The clock of an emulated guest advances by 2 ns with each instruction, and in real time while the guest sleeps.
     """
     own, = image.paths
     guest = Guest(name, image.kernel, image.initrd, f"root={image.roots['uuid']} ro {append}",
@@ -56,7 +58,7 @@ def timed_guest(name, image, append="", base=()):
 
 
 def disk_with_partitions(directory, number):
-    """Makes a disk with empty partitions.  Content would add the same cost to each probe."""
+    """Makes a disk with empty partitions.  Returns the path."""
     path = directory / f"{number}.raw"
     partitioned(path, *(Part(None, f"part {n}", size=MIB) for n in range(number)))
     return path
@@ -67,7 +69,7 @@ def partitions(number):
 
 
 def measure_rounds(what, number, names, measure):
-    """Calls measure(name) for all names in random order, in each round; returns the results by name."""
+    """Calls measure(name) for all names, in random order in each round.  Returns the results by name."""
     samples = {name: [] for name in names}
     for count in range(number):
         log(f"{what}: round {count + 1} of {number}")

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The tests preload this library into udevadm.  The library makes a regular file with the
- * sticky bit look like a block device.  The modification time of the file is the device
+ * The tests preload this library into udevadm.  With this library, a regular file with the
+ * sticky bit looks like a block device.  The modification time of the file becomes the device
  * number.
  *
- * udevadm opens the device, and then opens /proc/self/fd/N.  If the container cannot mount
- * /proc, open64() opens the last device again in place of /proc/self/fd/N. */
+ * udevadm opens the device node, and then opens /proc/self/fd/N.  If /proc is not mounted,
+ * open64() opens the last device node again. */
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>

@@ -19,7 +19,7 @@ def pytest_configure():
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory):
-    """Returns the directory of the machine.  If MACHINE is set, MACHINE is an existing directory to use."""
+    """Returns the directory of the machine: $MACHINE if this environment variable is set, or else a new directory."""
     if "MACHINE" in os.environ:
         yield Path(os.environ["MACHINE"])
         return
@@ -32,7 +32,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(params=["pci-vdb", "pci-vdb1"])
 def machine(root, request):
-    """Runs the test twice: with a machine for an event of the disk, and for an event of the partition."""
+    """Runs the test twice: first with an event of the disk, and then with an event of the partition."""
     new = Machine(root)
     new.bus, new.device = request.param.split("-")
     return new

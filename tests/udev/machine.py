@@ -2,10 +2,11 @@
 """This module simulates a machine, on which "udevadm test" runs the rule.
 
 The simulated machine is a directory.  The directory has udevadm and the udev rules of the
-system that runs the tests, and the package's rule and helper.  Plain files simulate sysfs
-and the device nodes.  udevadm runs in a chroot, which tests/inside allows without root.
+system that runs the tests, and the package's rule and helper.  Regular files simulate sysfs
+and the device nodes.  udevadm runs in a chroot.  Without root, tests/inside makes a user
+namespace for the chroot.
 
-"udevadm test" prints the commands of RUN, and does not run the commands.
+"udevadm test" does not run the commands of RUN, but prints the commands.
 """
 
 import os
@@ -24,7 +25,8 @@ PACKAGE = {HELPER: os.environ.get("HELPER", f"/{UDEV}/{HELPER}"), RULE: os.envir
 MOUNTS = os.environ.get("BASEIMAGE_INSIDE") in ("mounts", "one-id")
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_DEVICE_VERIFY_SYSFS": "0"}
 
-# These are the parent devices of a disk, the nearest parent first: name in sysfs, subsystem, driver.
+# For each bus, a list has the parent devices of a disk.  The nearest parent is the first device of the list.  Each row has the name in
+# sysfs, the subsystem and the driver.
 BUSES = {
     "pci": [("virtio1", "virtio", "virtio_blk"), ("0000:00:05.0", "pci", "virtio-pci"), ("pci0000:00", None, None)],
     # s390x attaches virtio devices to channels.
@@ -34,8 +36,8 @@ BUSES = {
     # This device has the name of a disk, but is not a block device.
     "other": [("vdz", "misc", None), ("virtual", None, None)],
 }
-# A disk or partition can have this content: a partition table, swap space with a UUID and a label, or both swap space
-# and squashfs.
+# A disk or a partition can have one of three contents.  TABLE is a partition table.  SWAP is swap space with a UUID and
+# a label.  AMBIGUOUS is swap space and also squashfs.
 TABLE = (bytes(446) + struct.pack("<4xB3xII", 0x83, 2048, 2048)).ljust(510, b"\0") + b"\x55\xaa"
 SWAP = (bytes(1024) + struct.pack("<3I", 1, 255, 0) + bytes(range(16)) + b"inside").ljust(4086, b"\0") + b"SWAPSPACE2"
 AMBIGUOUS = struct.pack("<4s24xH", b"hsqs", 4) + SWAP[30:]
@@ -48,11 +50,11 @@ def udev_version():
 
 @dataclass
 class Record:
-    """This class has the properties, links and commands of a device after an event."""
+    """Has the properties, links and commands of a device after an event."""
     properties: dict        # without empty properties and DEVLINKS
     links: set
     priority: str           # link_priority of the links
-    watch: str              # "enabled" or "disabled"; None before version 257, where udevadm does not print it
+    watch: str              # "enabled" or "disabled"; None if udevadm is older than version 257
     runs: list              # the commands of RUN
 
     @property
@@ -74,22 +76,22 @@ def parse_record(output, priority):
 
 
 class Machine:
-    """Tests set the attributes of this class before an event."""
+    """Describes a machine.  The tests set attributes, and then call record()."""
 
     def __init__(self, root):
         self.root = root
         self.bus, self.disk = "pci", "vdb"
-        self.device = "vdb"     # the device that the event is for: disk, partition or parent device
+        self.device = "vdb"     # the device of the event: the disk, the partition or a parent device
         self.serial = "BASEIMAGE"
-        self.content = {"vdb": TABLE, "vdb1": SWAP}     # the partition exists only if it has an entry here
+        self.content = {"vdb": TABLE, "vdb1": SWAP}     # the key "vdb1" exists if the disk has a partition
         self.cmdline = "root=/dev/vda1 ro"
         self.files = []         # paths of more files to create
-        self.rules = {}         # more rules: file name and text
+        self.rules = {}         # more rules: maps a file name to the text
         self.package = {name: Path(file).read_bytes() for name, file in PACKAGE.items()}
         self.helper_mode = 0o755
 
     def build(self):
-        """Creates the files that are the same for all events.  The tests call this method once for each directory."""
+        """Creates the files that are the same for all events.  Called once for each directory."""
         if MOUNTS:
             # The tests are faster on a tmpfs than on a disk.
             subprocess.run(["mount", "-t", "tmpfs", "none", self.root], env=ENVIRONMENT, check=True)
@@ -127,21 +129,21 @@ class Machine:
             os.symlink(f"/sys/bus/{subsystem}", self.root / f"sys{path}/subsystem")
 
     def write_node(self, path, number, kind, **attributes):
-        """Writes a block device to sysfs, and writes the device node as a file for blockdev.c."""
+        """Writes a block device to sysfs, and writes a regular file that blockdev.c shows as the device node."""
         dev = f"254:{number}"
         self.write_device(path, "block", {"MAJOR": 254, "MINOR": number, "DEVNAME": path.name, "DEVTYPE": kind},
                           dev=dev, size="2048", **attributes)
         os.makedirs(self.root / "sys/dev/block", exist_ok=True)
         os.symlink(f"/sys{path}", self.root / "sys/dev/block" / dev)
         node = self.write(f"dev/{path.name}", self.content[path.name])
-        os.truncate(node, 16 << 20)      # on a tiny disk blkid stops at the first content
+        os.truncate(node, 16 << 20)      # on a very small disk, blkid stops at the first content
         node.chmod(0o1660)
         os.utime(node, (0, os.makedev(254, number)))
 
     def prepare(self):
-        """Writes the machine with the current attributes to the directory.
+        """Writes the files of the machine with the current attributes.
 
-        Returns the sysfs path of the device that the event is for."""
+        Returns the sysfs path of the device of the event."""
         for name in "conf", "dev", "etc", "run", "sys", "usr/lib/baseimage-udev":
             shutil.rmtree(self.root / name, ignore_errors=True)
         for name in "usr/lib/initrd-release", f"{UDEV}/{HELPER}", f"{UDEV}/{RULE}":
@@ -169,7 +171,7 @@ class Machine:
                                  env=ENVIRONMENT | {"SYSTEMD_PROC_CMDLINE": self.cmdline}, capture_output=True,
                                  text=True, check=False)
         assert process.returncode == 0 and f"DEVPATH={path}" in process.stdout, process.stderr
-        # Before version 257, udevadm does not print the priority, but writes it to a file for each link.
+        # Before version 257, udevadm does not print the link priority, but writes the priority to a file for each link.
         link = next((self.root / "run/udev/links").glob("*/b*"), None)
         return parse_record(process.stdout, os.readlink(link) if link else "")
 

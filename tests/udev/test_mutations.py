@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""These tests remove one line of the rule at a time.  Then a test of test_rule.py must fail."""
+"""Removes each line of the rule, one line at a time, and checks that a test of test_rule.py then fails."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from machine import PACKAGE, RULE, udev_version
 
 LINES = Path(PACKAGE[RULE]).read_text(encoding="utf-8").splitlines()
 
-# "udevadm test" does not show the effect of these lines.  The named tests in tests/vm check the effect.
+# "udevadm test" does not show the effect of these lines.  A test in tests/vm checks the effect.
 if udev_version() < 257:        # "udevadm test" does not print whether udevd watches the device
     TESTED_IN_GUESTS = {'OPTIONS:="nowatch"': "test_base_image__read_again: written, parted"}
 else:                           # "udevadm test" runs no program
@@ -28,7 +28,7 @@ def removable_lines():
 def test_rule__without_line(number, root, tmp_path):
     mutant = tmp_path / "mutant.rules"
     mutant.write_text("".join(f"{line}\n" for at, line in enumerate(LINES) if at != number), encoding="utf-8")
-    # fork() saves time, because the new process has already imported the modules.
+    # A new process would import the modules again, so fork() is faster.
     child = os.fork()
     if not child:
         PACKAGE[RULE], os.environ["MACHINE"] = mutant, str(root)
@@ -39,7 +39,7 @@ def test_rule__without_line(number, root, tmp_path):
 
 @pytest.mark.parametrize("line", TESTED_IN_GUESTS)
 def test_rule__line_tested_in_guests(line):
-    """Checks that the line is in the rule, and that the named tests exist."""
+    """Checks that the line is in the rule, and that the tests in TESTED_IN_GUESTS exist."""
     assert line in LINES
     tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parents[1].glob("vm/test_*.py"))
     for name in TESTED_IN_GUESTS[line].split(": ")[0].split(", "):

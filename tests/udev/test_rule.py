@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""These tests run the rule and the helper with the system's "udevadm test" on a simulated machine."""
+"""Runs the rule and the helper with the system's "udevadm test" on a simulated machine."""
 
 import pytest
 
@@ -10,7 +10,7 @@ BASE_IMAGE_PROPERTIES = {
     "ID_SERIAL": "BASEIMAGE", "SYSTEMD_READY": "0", "SYSTEMD_IGNORE": "1",
     "UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG": "1", "DM_UDEV_DISABLE_OTHER_RULES_FLAG": "1",
     "DM_MULTIPATH_DEVICE_PATH": "1", "UDISKS_IGNORE": "1"}
-# If one of these files exists, the rule knows that udevd runs in an initramfs.
+# If one of these files exists, the rule assumes that udevd runs in an initramfs.
 MARKERS = ["/usr/lib/baseimage-udev/initramfs", "/etc/initrd-release", "/usr/lib/initrd-release", "/conf/initramfs.conf"]
 
 on_each_bus = pytest.mark.parametrize("machine", ["pci-vdb", "pci-vdb1", "ccw-vdb", "ccw-vdb1"], indirect=True)
@@ -39,7 +39,7 @@ def test_base_image__properties_and_links(machine, action):
 
 
 def test_other__not_virtio(root):
-    """The rule does not change a disk that is not a virtio disk, even with the ID_SERIAL of a base image."""
+    """Checks that the rule ignores a disk that is not a virtio disk, even if ID_SERIAL is BASEIMAGE."""
     machine = Machine(root)
     machine.bus, machine.disk, machine.device, machine.content = "scsi", "sda", "sda", {"sda": TABLE}
     machine.rules["50-serial.rules"] = 'KERNEL=="sda", ENV{ID_SERIAL}="BASEIMAGE"\n'
@@ -54,7 +54,7 @@ def test_other__not_block(root):
 
 
 def test_other__content_is_found(machine):
-    """udev sets properties and links from the content of a disk that is not a base image."""
+    """Checks that udev sets properties and links from the content of a disk that is not a base image."""
     machine.serial = "ROOT"
     record = machine.record()
     assert content_properties(record)
@@ -63,7 +63,7 @@ def test_other__content_is_found(machine):
 
 
 def test_base_image__rule_alone(machine):
-    """The rule sets all properties itself, although the helper and 99-systemd.rules set some of them."""
+    """Checks that the rule sets all properties without the helper and without 99-systemd.rules."""
     del machine.package[HELPER]
     machine.rules["99-systemd.rules"] = ""
     assert has_base_image_properties(machine.record())
@@ -83,10 +83,10 @@ def test_base_image__partitions_kept(machine):
 
 
 @pytest.mark.parametrize("serial, rule", [
-    # An earlier rule makes a disk with another serial a base image.
+    # If an earlier rule sets ID_SERIAL to BASEIMAGE, the disk is a base image.
     ("", 'KERNEL=="vd*", ENV{ID_SERIAL}="BASEIMAGE"\n'),
     ("ROOT", 'KERNEL=="vd*", ENV{ID_SERIAL}="BASEIMAGE"\n'),
-    # An earlier rule cannot hide a base image.
+    # If the serial is BASEIMAGE, an earlier rule cannot prevent that the disk is a base image.
     ("BASEIMAGE", 'KERNEL=="vd*", ENV{ID_SERIAL}="other"\n'),
 ])
 def test_base_image__earlier_rule(machine, serial, rule):
@@ -97,7 +97,7 @@ def test_base_image__earlier_rule(machine, serial, rule):
 
 
 def test_base_image__emptied(machine):
-    """The helper empties properties that an earlier rule has set from the content."""
+    """Checks that the helper empties properties of the content that an earlier rule has set."""
     if udev_version() >= 257:
         pytest.skip("from version 257 on, udevadm test does not run the helper")
     machine.rules["50-inside.rules"] = 'KERNEL=="vd*", ENV{ID_FS_UUID}="1", ENV{ID_FS_TYPE}="ext4"\n'
@@ -126,7 +126,7 @@ def test_base_image__removed(machine):
     ("BASEIMAGE", {"50-serial.rules": 'KERNEL=="vd*", ENV{ID_SERIAL}="other"\n', "60-persistent-storage.rules": ""}),
 ])
 def test_base_image__opted_out(machine, serial, rules):
-    """udev's record has the option.  In all other respects the record is the same as without the package."""
+    """Checks that, except for the option, udev's record is the same as without the package."""
     machine.serial = serial
     machine.rules.update(rules)
     machine.cmdline = "quiet baseimage_udev=off ro"
@@ -145,7 +145,10 @@ def test_other__with_option(machine, value):
 @on_each_bus
 @pytest.mark.parametrize("file", MARKERS)
 def test_initramfs__partitions_deleted(machine, file):
-    """The rule empties the properties from the partition table, so the record is the same as in the running system."""
+    """Checks that the record in the initramfs is the same as in the running system.
+
+    So the rule must empty the properties that come from the partition table.
+    """
     expected = machine.record()
     machine.files = [file]
     # udev's blkid sets these properties after a boot with UEFI.
@@ -158,7 +161,7 @@ def test_initramfs__partitions_deleted(machine, file):
 @pytest.mark.parametrize("file", MARKERS)
 @pytest.mark.parametrize("content", [SWAP, AMBIGUOUS], ids=["swap", "ambiguous"])
 def test_initramfs__content_without_partition(machine, file, content):
-    """In an initramfs the rule unbinds a disk that has content and no partition."""
+    """Checks that the rule in an initramfs unbinds a disk that has content and no partition."""
     machine.content = {"vdb": content}
     expected = machine.record()
     machine.files = [file]
@@ -224,7 +227,7 @@ def test_other__unchanged_with_broken_helper(machine):
 
 
 def test_base_image__blanks(machine):
-    """udev ignores blanks at the end of the serial."""
+    """Checks that a disk is a base image if its serial is BASEIMAGE and blanks, because udev removes the blanks."""
     expected = machine.record()
     machine.serial = "BASEIMAGE  "
     assert machine.record() == expected

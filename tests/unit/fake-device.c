@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The functions in this file replace the functions of libsystemd that baseimage-status calls.
- * ROOT/sys/class/SUBSYSTEM/NAME has a file for each attribute of a device.
- * ROOT/run/udev/data/NAME has a line for each property.
+ * The directory ROOT/sys/class/SUBSYSTEM/NAME has a file for each attribute of a device.
+ * The file ROOT/run/udev/data/NAME has a line for each property of a device.
  *
- * At its end, baseimage-status opens each device again, by name.  Then these functions read the
- * file ATTRIBUTE.now and not the file ATTRIBUTE, if ATTRIBUTE.now exists.  So a test can
- * simulate that a disk was replaced. */
+ * After the checks, baseimage-status opens each device a second time, by name.  For a device
+ * that was opened a second time, the functions read the file ATTRIBUTE.now in place of the file
+ * ATTRIBUTE.  With this file, a test simulates that a disk was replaced. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -46,8 +46,8 @@ static void *keep(void *memory) {
         return allocations[n++] = memory;
 }
 
-/* Returns the text of the file without the last newline.  If the file cannot be read, sets
- * errno and returns NULL. */
+/* Returns the text of the file without the newline at the end.  On failure, returns NULL and
+ * sets errno. */
 static char *read_file(const char *path) {
         char text[8192] = "";
 
@@ -148,7 +148,7 @@ int sd_device_get_is_initialized(sd_device *device) {
         return device->has_record;
 }
 
-/* If the record has a line "UNREADABLE=...", this function fails. */
+/* Fails with EACCES if the record has a line "UNREADABLE=...". */
 int sd_device_get_property_value(sd_device *device, const char *key, const char **ret) {
         const char *value = NULL;
 
@@ -204,8 +204,8 @@ int sd_device_enumerator_add_match_subsystem(sd_device_enumerator *enumerator, c
         return match ? 0 : -EINVAL;
 }
 
-/* Sorts the devices by name.  So a disk comes before the disk's partitions, and vdb10 comes
- * before vdb2. */
+/* Adds the devices in the order of their names: first a disk, and then its partitions.  vdb10
+ * comes before vdb2. */
 int sd_device_enumerator_add_match_sysname(sd_device_enumerator *enumerator, const char *sysname) {
         struct dirent **entries;
 

@@ -4,7 +4,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-/* Runs the tests, and frees them.  Returns the exit status of the test program. */
+/* Runs the tests, and frees the memory of the tests.  Returns the exit status of the test program. */
 static inline int run_suite(const char *name, TCase *tests) {
         Suite *suite = suite_create(name);
         suite_add_tcase(suite, tests);

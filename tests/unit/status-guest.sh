@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=sh
-# This script creates a simulated guest in the current directory, for test-status.c.
-# The guest has one base image, /dev/vdb, and ignores this base image.
+# test-status.c runs this script to create a simulated guest in the current directory.
+# The guest has one base image, /dev/vdb, which is inert.
 set -eu
 
-# device NAME MINOR: creates a disk or a partition of a base image.  The rule has run for it.
+# device NAME MINOR: creates a base image or a partition of a base image, with the
+# properties and links that the rule sets.
 device() {
 	mkdir -p "sys/class/block/$1/holders"
 	echo "252:$2" >"sys/class/block/$1/dev"
@@ -33,7 +34,7 @@ disk() {
 	printf 'BASEIMAGE' >"sys/class/block/$1/serial"
 }
 
-# set_property NAME KEY=VALUE...: sets properties.  "KEY=" removes the property KEY.
+# set_property NAME KEY=VALUE...: sets properties of a device.  "KEY=" removes a property.
 set_property() {
 	record=run/udev/data/$1
 	shift
@@ -43,13 +44,13 @@ set_property() {
 	done
 }
 
-# without_rule NAME: removes the properties that the rule sets.
+# without_rule NAME: removes the properties of a device that the rule sets.
 without_rule() {
 	set_property "$1" SYSTEMD_READY= UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG= \
 		DM_UDEV_DISABLE_OTHER_RULES_FLAG= DM_MULTIPATH_DEVICE_PATH= UDISKS_IGNORE=
 }
 
-# loop NAME FILE: creates a loop device that shows FILE.
+# loop NAME FILE: creates a loop device, whose backing file is FILE.
 loop() {
 	mkdir -p "sys/class/block/$1/loop"
 	echo "$2" >"sys/class/block/$1/loop/backing_file"
@@ -61,12 +62,12 @@ virtio() {
 	echo "$2" >"sys/class/virtio/$1/device"
 }
 
-# mounted MAJOR:MINOR MOUNTPOINT SOURCE: adds a mount.
+# mounted MAJOR:MINOR MOUNTPOINT SOURCE: adds a mount to /proc/self/mountinfo.
 mounted() {
 	echo "99 1 $1 / $2 rw shared:1 - ext4 $3 rw" >>proc/self/mountinfo
 }
 
-# initramfs PATH LINE...: creates an initramfs, for which lsinitramfs prints these lines.
+# initramfs PATH LINE...: creates an initramfs, for which lsinitramfs prints the lines.
 initramfs() {
 	mkdir -p "${1%/*}"
 	path=$1

@@ -28,8 +28,8 @@ enum { CLOSED = -1, PIPE = -2 };
 
 struct run {
         int status;     /* exit status, or 128 + the signal's number */
-        char out[1024]; /* text that standard output sent to a pipe */
-        char err[1024]; /* text that standard error sent to a pipe */
+        char out[1024]; /* text that the helper wrote to standard output */
+        char err[1024]; /* text that the helper wrote to standard error */
 };
 
 static void redirect(int target, int fd) {
@@ -39,8 +39,8 @@ static void redirect(int target, int fd) {
                 dup2(fd, target);
 }
 
-/* Reads the pipe until the writer has closed it, or until buffer is full.  Ends the text in
- * buffer with '\0', and closes the pipe. */
+/* Reads from the pipe until the writer has closed the pipe, or until the buffer is full.  Then
+ * closes the pipe.  The text in the buffer is NUL-terminated. */
 static void read_pipe(const int ends[2], char *buffer, size_t size) {
         size_t used = 0;
         ssize_t n;
@@ -54,8 +54,9 @@ static void read_pipe(const int ends[2], char *buffer, size_t size) {
 
 /* Runs the helper.
  *
- * out, err: the descriptors for the helper's standard output and standard error, or PIPE to
- * read the text into the returned struct, or CLOSED to close standard output or error */
+ * The argument "out" is for the helper's standard output, and the argument "err" for the
+ * helper's standard error.  Each is a file descriptor, or PIPE, or CLOSED.  With PIPE, the
+ * returned struct has the output.  With CLOSED, the helper runs without this descriptor. */
 static struct run run_helper(const char *serial, char *const argv[], int out, int err) {
         int out_ends[2], err_ends[2], status;
         struct run run;
@@ -84,9 +85,8 @@ static struct run run_helper(const char *serial, char *const argv[], int out, in
         return run;
 }
 
-/* Runs the helper with a standard output that the helper cannot write to.
- *
- * expected: the expected message on standard error */
+/* Runs the helper with a standard output to which the helper cannot write.  Checks that the
+ * helper prints the expected message on standard error. */
 static void check_failed_output(int out, const char *expected) {
         char *argv[] = { "baseimage_id", NULL };
         struct run run = run_helper("BASEIMAGE", argv, out, PIPE);
@@ -125,7 +125,7 @@ static const struct {
         { NULL, { "baseimage_id", "unbind", "virtio" }, 1, "", NOT_UNBOUND("virtio") },
         { NULL, { "baseimage_id", "unbind", "virtio/../0" }, 1, "", NOT_UNBOUND("virtio/../0") },
         { NULL, { "baseimage_id", "unbind", "virtio12345678901" }, 1, "", NOT_UNBOUND("virtio12345678901") },
-        /* If argc is 0, argv does not even have the name of the program. */
+        /* argc can be 0.  Then argv does not have the name of the program. */
         { "BASEIMAGE", { NULL }, 0, PROPERTIES, "" },
 };
 
@@ -168,9 +168,10 @@ START_TEST(output__closed_and_error_closed) {
 }
 END_TEST
 
-/* F_SEAL_GROW forbids writes after the end of the file.  The first write() writes the text up
- * to the end of the file, if the end of the file is the end of a page.  The next write() fails.
- * 2 MiB is a multiple of every page size. */
+/* With F_SEAL_GROW, a process cannot write after the end of the file.  The helper begins to
+ * write 10 bytes before the end of the file.  So the first write() writes 10 bytes, and the
+ * next write() fails.  This needs a file that ends at the end of a page.  2 MiB is a multiple
+ * of every page size. */
 START_TEST(output__short_write) {
         const off_t size = 2 << 20;
         int file = memfd_create("short", MFD_CLOEXEC | MFD_ALLOW_SEALING);

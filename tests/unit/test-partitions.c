@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * These tests check which partitions the helper deletes, and how often the helper tries
- * again.  The linker replaces ioctl() and poll() by the functions below, which simulate the
+ * These tests check which partitions the helper deletes, and how often the helper retries.
+ * The linker replaces ioctl() and poll() by the functions below, which simulate the
  * kernel. */
 #include <check.h>
 #include <errno.h>
@@ -17,9 +17,9 @@
 
 enum { DISK = 42, NUMBERS = 256 };
 
-/* The index of each array is the number of the partition. */
-static int busy_count[NUMBERS];   /* how often ioctl() still fails with EBUSY; -1: no partition */
-static int delete_errno[NUMBERS]; /* the errno of ioctl(); 0: ioctl() depends on busy_count */
+/* The index of each of these arrays is the number of a partition. */
+static int busy_count[NUMBERS];   /* how often ioctl() still fails with EBUSY; -1: no such partition */
+static int delete_errno[NUMBERS]; /* the error of ioctl(); 0: the result depends on busy_count */
 static int ioctl_calls[NUMBERS];
 static int slept_ms;
 
@@ -74,7 +74,7 @@ START_TEST(all__each_once) {
 }
 END_TEST
 
-/* The helper does not try again here, but later, at the event of the partition. */
+/* delete_all_partitions() does not retry.  The helper retries at the event of the partition. */
 START_TEST(all__open_is_left) {
         busy_count[1] = 1;
         busy_count[2] = 0;

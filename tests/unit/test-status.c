@@ -17,8 +17,8 @@
 static char output[1 << 20];
 
 /* Creates a guest, runs the command in the directory of the guest, and then runs
- * baseimage-status.  Stores the output in "output", with a single blank in place of several
- * blanks.  Returns the exit status of baseimage-status. */
+ * baseimage-status with the arguments.  Stores the output in the variable "output".  Replaces
+ * several blanks by a single blank.  Returns the exit status of baseimage-status. */
 static int run_status(const char *command, const char *arguments) {
         static const char script[] = "exec 2>&1\n"
                                      "rm -rf \"$GUEST\" && mkdir -p \"$GUEST\" && cd \"$GUEST\" || exit 90\n"
@@ -57,7 +57,7 @@ static int run_status(const char *command, const char *arguments) {
         NO_BASE_IMAGE HEADINGS "- leak initramfs " evidence "\n" TO_DO "initramfs: " INITRAMFS "\n"
 #define JSON(vdb) "{\n \"baseimages\": [\n " vdb "\n ]\n}\n"
 
-/* Each of these macros has the fields of a finding after the command. */
+/* Each of these macros has the fields of a row in the table "findings", except the command. */
 #define LEAK(kind, evidence, remedy) "leak", "vdb", kind, evidence, remedy
 #define NO_MARK(mark, affects) LEAK("mark", mark " is missing; this affects " affects, FIND_RULE "vdb")
 #define PROPERTY(text) LEAK("property", text, FIND_RULE "vdb")
@@ -71,7 +71,7 @@ static int run_status(const char *command, const char *arguments) {
 #define UNREADABLE(what) "unknown", "-", "error", "cannot read " what, AGAIN
 #define NOTE(kind, evidence, remedy) "note", "vdb", kind, evidence, remedy
 
-/* Each command causes one finding. */
+/* Each command changes the guest so that baseimage-status reports one finding. */
 static const struct {
         const char *command;
         const char *severity, *device, *kind, *evidence, *remedy;
@@ -175,7 +175,8 @@ START_TEST(test_finding__table) {
 }
 END_TEST
 
-/* For each command and arguments, this table has the whole output and the exit status. */
+/* Each row has a command that changes the guest, the arguments of baseimage-status, and its
+ * expected exit status and output. */
 static const struct {
         const char *command, *arguments;
         int status;
@@ -217,7 +218,7 @@ static const struct {
           NO_BASE_IMAGE },
         { "printf OTHER >sys/class/block/vdb/serial; set_property vdb ID_SERIAL=OTHER", "", 3,
           NO_BASE_IMAGE },
-        /* These devices and mounts do not use the base image. */
+        /* The devices and mounts in the next two rows do not use the base image. */
         { "loop loop0 /srv/file; loop loop1 /srv/vdb; mkdir sys/class/block/loop2", "", 0, INERT },
         { "mounted 0:40 /net server:/dev/vdb; mounted 254:2 /mnt /dev/vda2; rm proc/swaps", "", 0, INERT },
         /* If there are two base images, the links can lead to either base image. */
@@ -299,7 +300,7 @@ START_TEST(test_run__usage) {
 }
 END_TEST
 
-/* The table fits on one screen, even if the rule did not run and each of 64 partitions has
+/* The output has at most 24 lines, even if the rule did not run and each of 64 partitions has
  * several findings. */
 START_TEST(test_table__one_screen) {
         static const char command[] =
@@ -315,7 +316,7 @@ START_TEST(test_table__one_screen) {
                 lines += *c == '\n';
         ck_assert_uint_le(lines, 24);
         ck_assert_ptr_nonnull(strstr(output, "|-vdb1-vdb64 leak link /dev/disk/by-uuid/1, and 127 more\n"));
-        /* JSON has each finding. */
+        /* The JSON output has all findings. */
         ck_assert_int_eq(run_status(command, "--json"), 1);
         ck_assert_ptr_nonnull(strstr(output, "\"/dev/disk/by-label/64\""));
 }

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lists the guests of test_matrix.py, chosen by mechanism.
+"""Lists the guests of test_matrix.py.
 
-The rule does the same on every layout and for every value of root=.  Different programs find root: they depend on the
-release, the initramfs generator and the layout.  So CHOSEN has each of these once, with different values of root=.
-"tests/run --all" adds WIDER.
+The rule works in the same way on every layout and for every value of root=.  But the programs that find root depend on
+the release, the initramfs generator and the layout.  So CHOSEN has every release, both generators and most layouts,
+with different values of root=.  "tests/run --all" also boots the guests in WIDER.
 """
 
 from typing import NamedTuple
@@ -16,8 +16,8 @@ class Case(NamedTuple):
     suite: str
     generator: str      # initramfs-tools, busybox (initramfs-tools with busybox), dracut, hostonly (dracut)
     layout: str         # a key of layouts.ROOTS
-    attached: str       # an argument of conftest.boot()
-    root: str           # a key of the layout's values of root=
+    attached: str       # the argument "attached" of conftest.boot()
+    root: str           # a key of the layout's dictionary of root= values in layouts.ROOTS
 
     def __str__(self):
         return "-".join(self)
@@ -34,27 +34,27 @@ class Case(NamedTuple):
 
 
 def cases(text):
-    """Returns the case of each line that is no comment."""
+    """Returns a Case for each line that is neither empty nor a comment."""
     return [Case(*line.split()) for line in text.splitlines() if line and not line.startswith("#")]
 
 
 CHOSEN = cases("""\
-# Each release and family of generators, on LVM: most scanners look for LVM.
+# These guests cover all releases and both generators.  Root is on LVM, because most scanners look for LVM.
 bullseye initramfs-tools lvm              around  mapper
 bookworm initramfs-tools lvm              around  uuid
 trixie   initramfs-tools lvm              around  uuid
 trixie   dracut          lvm              around  mapper
 sid      initramfs-tools lvm              around  mapper
 sid      dracut          lvm              around  uuid
-# Each way to attach the base image: it decides which disk a scanner finds first.
+# These guests cover the other values of "attached".  The value decides which disk a scanner finds first.
 bookworm initramfs-tools btrfs            before  partuuid
 trixie   dracut          btrfs            after   uuid
 bookworm initramfs-tools ext4             awaited partlabel
 trixie   dracut          ext4             awaited partuuid
-# Content on the whole disk: the rule in the initramfs unbinds the disk.
+# In these guests the file system is on the whole disk, so the rule in the initramfs unbinds the base image.
 bookworm initramfs-tools btrfs-disk       around  uuid
 trixie   dracut          btrfs-disk       around  label
-# The other layouts, each with its scanners.
+# These guests cover the other layouts.
 bookworm initramfs-tools btrfs-two-disks  around  label
 bookworm initramfs-tools md               around  uuid
 bookworm initramfs-tools beside           around  uuid
@@ -62,17 +62,17 @@ trixie   dracut          xfs              around  partuuid
 trixie   dracut          luks             around  uuid
 """)
 WIDER = cases("""\
-# These layouts with the other family of generators.
+# These guests have a layout of CHOSEN with the other generator.
 trixie   dracut          btrfs-two-disks  around  uuid
 trixie   dracut          md               around  label
 trixie   dracut          beside           around  uuid
 bookworm initramfs-tools xfs              before  uuid
 bookworm initramfs-tools luks             around  mapper
-# Variants of the generators, and many partitions.
+# These guests cover variants of the generators, and a disk with 64 partitions.
 bookworm busybox         lvm              around  mapper
 trixie   hostonly        lvm              around  mapper
 trixie   initramfs-tools beside-64        around  uuid
-# The oldest release, and the newest one, whose systemd and kernel change.
+# These guests have the oldest release, or sid.  The systemd and the kernel of sid change often.
 bullseye initramfs-tools btrfs            around  uuid
 sid      initramfs-tools md               around  uuid
 sid      initramfs-tools btrfs-disk       around  uuid
@@ -82,16 +82,16 @@ sid      dracut          luks             awaited mapper
 
 
 def kernel_options(case):
-    """Returns the options, except root=, that a case needs on the kernel command line."""
+    """Returns the kernel options of a case, without root=."""
     options = []
     if case.layout.startswith("beside"):
         options.append(f"resume=UUID={SWAP_UUID}")
     if case.attached == "awaited":
         options.append(LONG_WAIT)
     if case.dracut:
-        # If dracut does not find root, the guest reboots, which ends QEMU.
+        # If dracut does not find root, the guest reboots.  QEMU runs with -no-reboot, so it exits then.
         options += ["rd.shell=0", "rd.emergency=reboot", f"rd.retry={600 if case.attached == 'awaited' else 60}"]
-    # With rd.auto, dracut assembles LVM and md.
+    # With rd.auto, dracut activates volume groups and assembles md arrays.
     if case.flavour in ("dracut", "dracut-hostonly"):
         options.append("rd.auto=1")
     if case.flavour == "dracut-crypt":
@@ -99,7 +99,7 @@ def kernel_options(case):
     return " ".join(options)
 
 
-# In these guests without the package, the base image must do harm.
+# Without the package, the base image must harm each of these guests.
 CONTROLS = [("btrfs", "after"), ("lvm", "before")]
 WIDER_CONTROLS = [("md", "plugged"), ("btrfs", "plugged"), ("luks", "before"), ("btrfs-disk", "before"),
                   ("beside", "plugged")]

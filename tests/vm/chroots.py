@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Makes trees and chroots in which the tests build and install packages.
 
-mmdebstrap makes a tree once, with the build dependencies of the package, and images.py caches the tree.
+images.py caches each tree, so mmdebstrap makes a tree only once.
 """
 
 from pathlib import Path
@@ -18,12 +18,12 @@ needs_mounts = pytest.mark.skipif(not MOUNTS, reason="no mounts can be made here
 
 
 def copy_source(target):
-    """Copies this source tree to a directory, as tests/lib.sh does, and returns the directory."""
+    """Copies this source tree to the directory "target" with copy_source() of tests/lib.sh.  Returns "target"."""
     run("sh", "-c", f". tests/lib.sh; copy_source {target}", cwd=SOURCE)
     return target
 
 
-# The names of a cross compiler's packages contain these triplets.
+# The package names of cross compilers contain these triplets.
 TRIPLETS = {
     "arm64": "aarch64-linux-gnu",
     "armhf": "arm-linux-gnueabihf",
@@ -36,9 +36,8 @@ TRIPLETS = {
 def build_tree(suite, architecture=NATIVE, packages=(), profiles="cross,nocheck"):
     """Returns the directory of a system that can build the package for an architecture."""
     foreign = architecture != NATIVE
-    # Some architectures have no crossbuild-essential.
+    # Some architectures have no crossbuild-essential package, so this list names the cross compiler itself.
     compiler = [f"g++-{TRIPLETS[architecture]}", f"libc6-dev:{architecture}"] if foreign else ["build-essential"]
-    # apt itself evaluates Build-Depends.
     hook = (f"mkdir -p \"$1/tmp/source/debian\" && cp {SOURCE}/debian/control \"$1/tmp/source/debian\""
             " && chroot \"$1\" apt-get build-dep --yes --no-install-recommends"
             f" --host-architecture={architecture} --build-profiles={profiles} /tmp/source"
@@ -50,19 +49,24 @@ def build_tree(suite, architecture=NATIVE, packages=(), profiles="cross,nocheck"
 
 
 def chroot_tree(name, what, suite, *options, key=""):
-    """Returns the directory of a minimal system that mmdebstrap makes with these options.
+    """Returns the directory of a minimal system that mmdebstrap makes with the options.
 
-    what: the name to show.  key: text on which the tree depends as well.
+    The argument "what" is the name of the system in progress messages.  If the argument "key" or an option changes,
+    mmdebstrap makes a new tree.
     """
     options = ["--mode=root", "--variant=minbase", "--aptopt=Acquire::Languages \"none\"", "--dpkgopt=force-unsafe-io",
                *MMDEBSTRAP_OPTIONS, *options]
-    # The name must not depend on the directory of this source tree.
+    # The tree's name must not depend on the path of this source tree.
     path = CACHE / "builds" / f"{name}-{digest(key, *(option.replace(str(SOURCE), '') for option in options))}"
     return fetch(path, what, suite, "--format=directory", *options)
 
 
 class Chroot:
-    """Runs scripts in a tree, under an overlay.  Each run() has a new overlay; /build of the chroot is work/build."""
+    """Runs scripts in a chroot, which is an overlay on a tree.
+
+    Each run() mounts a new overlay, so the scripts do not change the tree.  The directory work/build is /build in the
+    chroot.
+    """
 
     def __init__(self, tree, work):
         self.tree, self.work, self.build = tree, work, work / "build"
@@ -70,8 +74,9 @@ class Chroot:
             (work / name).mkdir(exist_ok=True)
 
     def words(self, script):
-        """Returns the command that mounts the overlay at $root and runs a script outside of the chroot."""
-        # In a user namespace, overlayfs needs user xattrs.  tmpfs has these since Linux 6.6.
+        """Returns a command that mounts the overlay at $root, and then runs a script outside the chroot."""
+        # In a user namespace, overlayfs needs user xattrs.  tmpfs supports user xattrs only since Linux 6.6, so the
+        # upper directory of the overlay is then not on a tmpfs.
         empty, option = "mount -t tmpfs none .", ""
         if not can_make_nodes():
             empty, option = "rm -rf u w", ",userxattr"
@@ -82,7 +87,7 @@ class Chroot:
         return [*NAMESPACES, "sh", "-c", prepare + script]
 
     def run(self, script):
-        """Runs a script outside of the chroot, which is $root; returns the output."""
+        """Mounts the chroot at $root, runs a script outside the chroot, and returns the output."""
         return run(*self.words(script), env=ENVIRONMENT)
 
     def inside(self, script):

@@ -13,12 +13,13 @@ import layouts
 from guest import WAITS_FOR_ROOT, Guest
 from inert import SERIAL
 
-# These files have long tests.  They start first, so all workers end at about the same time.
+# The tests in these files take longest.  pytest starts these tests first, so that no worker runs much longer than the
+# other workers.
 LONGEST = "test_autopkgtest", "test_loaders", "test_other_devices", "test_package", "test_attached"
 
 
 def pytest_addoption(parser):
-    parser.addoption("--all", action="store_true", help="a wider matrix, and the tests that take long")
+    parser.addoption("--all", action="store_true", help="boot more guests, and run the tests that take long")
 
 
 def pytest_configure(config):
@@ -44,20 +45,20 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_makereport(call):
-    """Skips a test whose image this machine cannot make, with the reason."""
+    """Skips a test, with the reason, if this machine cannot make an image for the test."""
     if call.excinfo and call.excinfo.errisinstance(images.Unavailable):
         reason = str(call.excinfo.value)
         call.excinfo = pytest.CallInfo.from_call(lambda: pytest.skip(reason), call.when).excinfo
 
 
 def pytest_runtest_logreport(report):
-    """Prints a failure at once, because a run takes long."""
+    """Prints each failure immediately, because the end of the run can be hours away."""
     if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
         print(f"\n{report.nodeid} failed:\n{report.longreprtext[-3000:]}", flush=True)
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Prints how many guests of each kind ignored the base image, and how many were booted."""
+    """Prints how many guests booted, and how many of these guests ignored the base image, for each layout."""
     cells = defaultdict(lambda: [0, 0])
     for outcome in "passed", "failed":
         for report in terminalreporter.stats.get(outcome, []):
@@ -79,7 +80,7 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def built(package):
-    """Returns the .deb of a package under test."""
+    """Returns the path of the .deb file of a package that tests/run has built."""
     directory = os.environ.get("BASEIMAGE_DEBS")
     if not directory:
         pytest.fail("BASEIMAGE_DEBS does not name the directory of the built packages: use tests/run")
@@ -99,7 +100,7 @@ def status_deb():
 
 @pytest.fixture
 def older_deb(deb, tmp_path):
-    """Returns the package with an older version number."""
+    """Returns the path of a copy of baseimage-udev's .deb file with a lower version number."""
     unpacked, path = tmp_path / "older", tmp_path / "older.deb"
     images.run("dpkg-deb", "-R", deb, unpacked)
     control = unpacked / "DEBIAN/control"
@@ -110,7 +111,10 @@ def older_deb(deb, tmp_path):
 
 @pytest.fixture
 def make_disk(deb, status_deb):
-    """Returns a function that makes a guest's disk, with baseimage-status and with or without baseimage-udev."""
+    """Returns a function that makes a guest's disk with baseimage-status.
+
+    The argument "package" decides whether the disk also has baseimage-udev.
+    """
     def make(suite="bookworm", flavour="plain", layout="btrfs", package=True):
         # The libraries of Debian 11 are too old for baseimage-status.
         debs = (status_deb,) if suite != "bullseye" else ()
@@ -126,11 +130,16 @@ def release_cache():
 
 @pytest.fixture
 def boot(request, record_property, make_disk):
-    """Returns a function that makes the Guest of a disk, or of the disk that make_disk(**system) makes.
+    """Returns a function that makes a Guest, which boots from "disk" or from the result of make_disk(**system).
 
-    attached: where the disk is attached as base image: "before" the own disk, "after" it, or "around" it (both).
-    "awaited": base image and own disk come while the initramfs waits for root.  "late": only the own disk does.
-    root: a key of disk.roots, or a value of root=.  more: other disks, which come last.  serial: the own disk's serial.
+    The argument "attached" tells where a copy of the guest's own disk is attached as base image:
+    - "before": before the guest's own disk
+    - "after": after the guest's own disk
+    - "around": one base image before the guest's own disk, and one base image after the guest's own disk
+    - "awaited": the test hot-plugs the base image and then the guest's own disk, while the initramfs waits for root
+    - "late": the base image is attached at boot; the test hot-plugs the guest's own disk while the initramfs waits
+    The argument "root" is a key of disk.roots, or a value of root=.  The argument "more" has other disks, which come
+    last.  The argument "serial" is the serial of the guest's own disk.
     """
     def start(attached=None, root=None, append="", *, disk=None, more=(), serial=None, during_boot=None, **system):
         disk = disk or make_disk(**system)
@@ -145,14 +154,15 @@ def boot(request, record_property, make_disk):
             guest.await_console(WAITS_FOR_ROOT)
             for path, number, readonly in later:
                 if number != SERIAL:
-                    # During this time the initramfs scans several times.
+                    # The guest's own disk comes late, so that the initramfs scans the base image several times.
                     time.sleep(5)
                 guest.plug(path, number, readonly, settle=False)
 
         record_property("booted", str(disk.paths[0]))
         name = request.node.name.replace("/", "-").removeprefix("test_")
         root = disk.roots.get(root, root) or next(iter(disk.roots.values()))
-        # If the guest has only its own disk, no test depends on the boot itself, and a snapshot is faster.
+        # If the guest has only its own disk, the test does not check the boot.  Then the guest starts from a snapshot,
+        # because this is faster.
         guest = Guest(name, disk.kernel, disk.initrd, f"root={root} ro {append}", at_boot + list(more),
                       show=request.config.getoption("capture") == "no",
                       during_boot=plug_later if later else during_boot,
@@ -164,7 +174,10 @@ def boot(request, record_property, make_disk):
 
 @pytest.fixture
 def fault(record_property):
-    """Returns a context in which a test breaks something on purpose.  Its end means that the package survived."""
+    """Returns a context manager, in which a test breaks a part of the system on purpose.
+
+    If the test raises no exception there, the test report says that the package survived.
+    """
     @contextlib.contextmanager
     def inject(what):
         record_property("injected", what)

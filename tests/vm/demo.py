@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Boots a guest without and a guest with the package, both with a base image, and prints a table of both.
+"""Boots a guest without the package and a guest with the package, and prints a table that compares the guests.
+
+Each guest has a base image.
 
 Arguments: the directory of the built packages, and the release (default: stable).
 """
@@ -29,7 +31,7 @@ def paint(text, code):
 
 
 def observe(guest):
-    """Yields the rows of the table: label, whether the guest is harmed, text."""
+    """Yields a tuple for each row of the table: the label, whether the row shows harm, and the text."""
     base, found = base_disks(guest), leaks(guest)
     own, = (name for name in guest.block_devices().split() if name not in base)
     yield f"/dev/{own} is", False, "its own disk"
@@ -63,7 +65,7 @@ class Side:
         self.rows, self.guest = {}, None
 
     def run(self):
-        """Boots the guest and fills the rows: colour and text, by label."""
+        """Boots the guest, and stores the colour and the text of each row in self.rows, by label."""
         image = disk(self.suite, "plain", "btrfs", self.debs)
         path, = image.paths
         self.guest = Guest(f"demo-{self.name}", image.kernel, image.initrd, f"root={image.roots['partuuid']} ro",
@@ -81,14 +83,14 @@ class Side:
         return re.sub(r"\033\[[\d;]*[A-Za-z]|[^ -~\n]", "", console).strip().split("\n")[-1]
 
     def cells(self, label, width):
-        """Returns the lines of a row's text, painted and of one width."""
+        """Returns the text of a row as lines in the colour of the row.  Pads each line with blanks to the width."""
         colour, text = self.rows.get(label, (DIM, "-"))
         return [paint(f"{part:{width}}", colour) for line in text.splitlines()
                 for part in textwrap.wrap(line, width - 2)]
 
 
 def run_both(sides):
-    """Runs both sides at once; prints the last lines of the consoles every 30 s.  Exits if a side fails."""
+    """Boots both guests at the same time.  Prints the last line of each console every 30 s.  Exits after an error."""
     began = time.monotonic()
     with ThreadPoolExecutor() as executor:
         jobs = {executor.submit(side.run): side for side in sides}

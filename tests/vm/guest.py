@@ -19,40 +19,47 @@ import pexpect.fdpexpect
 
 from images import CACHE, LOGS, SHELL_PORT, cached, digest, unpacked
 
-# Even a slow guest prints.  A guest has failed if its console and its shell print nothing for so long.
+# If the console and the shell of a guest print nothing for this time, the guest has failed.  Even a slow guest prints
+# more often.
 SILENCE_SECONDS = 600
-# The kernel, initramfs-tools or dracut prints one of these when the boot has failed.
+# If the boot has failed, the kernel, initramfs-tools or dracut prints a line that matches.
 FATAL = re.compile(r"^.*(?:Kernel panic - not syncing|Gave up waiting for root|Entering emergency mode).*$"
                    r"|^\(initramfs\)", re.M)
-# initramfs-tools or dracut prints one of these when it begins to wait for root.
+# When the initramfs begins to wait for root, initramfs-tools or dracut prints a line that matches.
 WAITS_FOR_ROOT = "Waiting for root file system|Running /scripts/local-block|dracut-initqueue"
-# systemd prints one of these when it waits for a person.  The shell of the tests can still start after that.
+# When systemd waits for an administrator, systemd prints a line that matches.  The shell of the tests can still start
+# during MAINTENANCE_SECONDS.
 MAINTENANCE = re.compile(r"^.*(?:You are in (?:emergency|rescue) mode|for maintenance|root account is locked).*$", re.M)
 MAINTENANCE_SECONDS = 60
-# "-cpu max" and the chipset load these drivers.  The tests do not need them, and they are slow under emulation.
+# A guest loads these drivers because of "-cpu max" and because of its chipset.  The tests do not need these drivers,
+# and an emulated guest loads drivers slowly.
 IDLE_DRIVERS = ("kvm_amd kvm aesni_intel ghash_clmulni_intel sha512_ssse3 sha256_ssse3 sha1_ssse3 crct10dif_pclmul"
                 " crc32_pclmul cryptd crypto_simd powernow_k8 acpi_cpufreq evdev button serio_raw qemu_fw_cfg ata_piix"
                 " ata_generic psmouse pcspkr floppy i2c_piix4").split()
-# These options make the boot of an emulated guest faster.  no_timer_check: on a busy machine an emulated timer can be
-# so late that the kernel calls it broken.  norandmaps: QEMU translates the code of a library only once, not once for
-# each process, so a boot takes a fifth less time.
+# These options make the boot of an emulated guest faster and more reliable.  With no_timer_check, the kernel does not
+# reject a timer that is late, as emulated timers are on a busy machine.  With norandmaps, QEMU translates the code of a
+# library only once, and not once for each process, so a boot takes a fifth less time.
 QUICK = ("no_timer_check cryptomgr.notests audit=0 apparmor=0 rcupdate.rcu_expedited=1 tsc=reliable init_on_alloc=0"
          f" norandmaps mitigations=off modprobe.blacklist={','.join(IDLE_DRIVERS)}")
-# Every guest has these kernel options.  The kernel probes only one serial line, because 32 take long.
+# Every guest has these kernel options.  With 8250.nr_uarts=1, the kernel probes 1 serial line and not 32 serial lines,
+# which saves time.
 KERNEL_OPTIONS = f"console=ttyS0 panic=5 8250.nr_uarts=1 {QUICK}"
 PROMPT = "guest-shell-"
 
 
 class BootFailed(Exception):
-    """The guest ended or waits for a person; the message has the end of its console."""
+    """Means that QEMU ended or that the boot stopped.  The message has the last lines of the console."""
 
 
 class Silent(Exception):
-    """The guest printed nothing for too long: the guest or this machine hangs."""
+    """Means that the guest printed nothing for too long, so the guest or this machine hangs."""
 
 
 def accelerator():
-    """Returns QEMU's options for KVM or for emulation.  /dev/kvm can exist on a processor without virtualization."""
+    """Returns QEMU's options for KVM or for emulation.
+
+    Also checks the processor, because /dev/kvm can exist on a processor without virtualization.
+    """
     flags = re.search(r"^flags\s*:.*\b(vmx|svm)\b", Path("/proc/cpuinfo").read_text(), re.M)
     if flags and os.access("/dev/kvm", os.R_OK | os.W_OK):
         return ["-accel", "kvm", "-cpu", "host"]
@@ -60,9 +67,10 @@ def accelerator():
 
 
 def take_slot():
-    """Waits until one of the slots is free.  tests/run makes one slot for each processor.
+    """Waits until a slot is free, and takes the slot.  tests/run makes one slot for each processor.
 
-    Returns a file whose close() releases the slot.  Outside of tests/run, returns at once.
+    Returns an open file.  The caller closes the file to release the slot.  If tests/run does not run, there are no
+    slots, and this function does not wait.
     """
     while directory := os.environ.get("BASEIMAGE_SLOTS"):
         for path in Path(directory).iterdir():
@@ -77,13 +85,16 @@ def take_slot():
 
 
 class Guest:
-    """Boots a guest when a "with" block begins, and kills it when the block ends.
+    """Boots a guest when a "with" block begins, and kills the guest when the block ends.
 
-    disks: (path, serial or None, read-only?, optional properties of the QEMU device) of each virtio disk, in order.
-    An overlay takes the writes to a disk that is not read-only, and close() deletes the overlay.
-    during_boot: the boot calls this function with the guest as soon as QEMU runs, before the shell answers.
-    snapshot: the first boot saves the guest; later boots of a guest with the same arguments restore it.
-    show: the console goes to standard output as well as to its log.
+    The argument "disks" has a tuple for each virtio disk: the path, the serial or None, whether the disk is read-only,
+    and optionally a dictionary of properties of the QEMU device.  The guest writes to an overlay and not to the image,
+    and close() deletes the overlay.
+    The argument "during_boot" is a function with one parameter, the guest.  boot() calls the function after QEMU has
+    started, and before the shell answers.
+    If the argument "snapshot" is true, the first boot saves a snapshot, and later guests with the same arguments start
+    from the snapshot.
+    If the argument "show" is true, tail also prints the console to standard output.
     """
 
     PROGRAM = "qemu-system-x86_64"
@@ -94,7 +105,7 @@ class Guest:
         self.console.parent.mkdir(parents=True, exist_ok=True)
         self.console.write_bytes(b"")
         self.numbers = itertools.count()
-        self.nodes = {}         # the serial of each attached disk, by its QEMU node name
+        self.nodes = {}         # maps the QEMU node name of each attached disk to the serial
         self.process = self.shell = self.qmp = self.slot = self.disk = None
         self.show, self.during_boot, self.snapshot = show, during_boot, snapshot
         self.command = [
@@ -117,7 +128,7 @@ class Guest:
                              "-device", json.dumps(self.device(node, serial) | (more[0] if more else {}))]
 
     def unpack(self, initrd):
-        """Returns the path of the unpacked initramfs: an emulated guest unpacks slowly."""
+        """Decompresses the initramfs, because an emulated guest does this slowly.  Returns the path of the new file."""
         target = self.directory / "initrd"
         if initrd and Path(initrd).exists():
             target.write_bytes(unpacked(Path(initrd)))
@@ -125,7 +136,7 @@ class Guest:
 
     @staticmethod
     def start(kernel, initrd, cmdline):
-        """Returns the QEMU options that select what boots."""
+        """Returns the QEMU options for the kernel, the initramfs and the kernel command line."""
         return ["-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline]
 
     @staticmethod
@@ -172,7 +183,8 @@ class Guest:
 
     def wait_for_system(self):
         """Waits until systemd has started all units and udevd has handled all events."""
-        # OVMF of Debian 13 can read the first command before the shell does, so expect() sends it again.
+        # The firmware OVMF of Debian 13 can read the first command in place of the shell.  So expect() sends the
+        # command again.
         echo = f"echo {PROMPT}\n"
         self.shell.send(echo)
         self.expect(f"{PROMPT}\n", repeat=echo)
@@ -195,10 +207,10 @@ class Guest:
                                                codec_errors="replace")
 
     def boot_or_restore(self):
-        """Restores the snapshot of a guest with the same program, options and disks.  If there is none, boots."""
+        """Starts from the snapshot for the same QEMU, options and disks; without a snapshot, boots and saves one."""
         version = subprocess.run([self.PROGRAM, "--version"], stdout=subprocess.PIPE, check=True).stdout
         words = "\0".join(self.command).replace(str(self.directory), "").replace(str(self.console), "")
-        # A new disk with the same name can have other blocks.
+        # If a disk was made again, its path can be the same, but its content is different.
         key = digest(version, words, *(path.stat().st_mtime_ns for path in self.paths))
         path = CACHE / "guests" / key
         with cached(path) as partial:
@@ -244,7 +256,10 @@ class Guest:
         raise BootFailed("QEMU: " + (self.directory / "qemu.log").read_text())
 
     def expect(self, pattern, silence=SILENCE_SECONDS, repeat=""):
-        """Waits until the shell prints a pattern, as wait_until() does; sends repeat every few seconds."""
+        """Waits until the output of the shell matches a pattern.  Raises the same exceptions as wait_until().
+
+        While it waits, sends the text in the argument "repeat" to the shell every 5 s.
+        """
         def printed():
             try:
                 self.shell.expect(pattern, timeout=5)
@@ -260,8 +275,8 @@ class Guest:
     def wait_until(self, condition, silence=SILENCE_SECONDS):
         """Waits until condition() returns a true value.
 
-        Raises BootFailed as soon as the guest cannot continue.  Raises Silent if the console, the shell and the value
-        of condition() do not change for so many seconds.
+        Raises BootFailed if the guest has ended or cannot continue.  The argument "silence" is a number of seconds.
+        Raises Silent if the console, the output of the shell and the value of condition() do not change for this time.
         """
         state, since = None, time.monotonic()
         while not (value := condition()):
@@ -290,7 +305,8 @@ class Guest:
     def run(self, command, check=True, timeout=SILENCE_SECONDS):
         """Runs shell commands in the guest and returns their output.
 
-        timeout: seconds without output, as in wait_until().  Raises RuntimeError if check and the last command fails.
+        The argument "timeout" is the argument "silence" of wait_until().  If the argument "check" is true and the last
+        command fails, raises RuntimeError.
         """
         mark = f"{PROMPT}{next(self.numbers)}-"
         self.shell.send(f"{{ {command}\n}} 2>&1; echo {mark}$?.\n")
@@ -303,11 +319,11 @@ class Guest:
     def write(self, path, content):
         """Writes text or bytes to a file in the guest."""
         content = content.encode() if isinstance(content, str) else content
-        # base64 makes short lines, which the shell reads from the port.
+        # base64 encodes any content as short lines of text, which the shell can read from its port.
         self.run(f"mkdir -p $(dirname {path}); base64 -d >{path} <<.\n{base64.encodebytes(content).decode()}.\n")
 
     def monitor(self, command, **arguments):
-        """Runs a QMP command and returns its answer.  Raises RuntimeError with QEMU's error."""
+        """Runs a QMP command and returns QEMU's answer.  If the answer is an error, raises RuntimeError."""
         self.qmp.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
         self.qmp.flush()
         while True:
@@ -318,7 +334,7 @@ class Guest:
                 return answer["return"]
 
     def plug(self, path, serial, readonly=True, settle=True):
-        """Hot-plugs a disk; returns its node name, for unplug()."""
+        """Hot-plugs a disk.  Returns the disk's node name, which unplug() needs."""
         node = f"disk{next(self.numbers)}"
         self.nodes[node] = serial
         self.monitor("blockdev-add", **self.blockdev(node, path, readonly))
@@ -339,7 +355,7 @@ class Guest:
             self.wait_until(lambda: self.released(node))
 
     def released(self, node):
-        """Returns whether QEMU has closed the file of a disk, which happens after the guest released the disk."""
+        """Returns whether QEMU could close the file of a disk.  The guest must release the disk first."""
         try:
             self.monitor("blockdev-del", **{"node-name": node})
             return True
@@ -347,7 +363,7 @@ class Guest:
             return False
 
     def save(self, *targets):
-        """Stops the guest and writes its first disks to files; a target of None skips a disk."""
+        """Stops the guest, and writes each disk to the target with its index.  If a target is None, skips the disk."""
         self.run("sync; fsfreeze --freeze /")
         self.monitor("stop")
         for number, target in enumerate(targets):
@@ -355,7 +371,7 @@ class Guest:
                 self.save_disk(f"disk{number}", target)
 
     def save_disk(self, node, target):
-        """Writes a disk of a stopped guest to a file; returns the file."""
+        """Writes a disk of a stopped guest to the file "target".  Returns "target"."""
         subprocess.run(["qemu-img", "convert", "--force-share", "-O", "raw", self.overlay(node), target], check=True)
         return target
 
@@ -365,7 +381,7 @@ class Guest:
         self.process.wait(timeout=1200)
 
     def await_console(self, pattern):
-        """Waits until the console has a pattern, as wait_until() does."""
+        """Waits until the console matches a pattern.  Raises the same exceptions as wait_until()."""
         self.wait_until(lambda: re.search(pattern, self.console.read_text(errors="replace")))
 
     def block_devices(self):
@@ -376,7 +392,7 @@ class Guest:
         self.run("udevadm settle --timeout=86400")
 
     def release_slot(self):
-        """Lets another guest use the slot, while this guest only waits."""
+        """Releases the slot, so that another guest can start while this guest only waits."""
         self.slot.close()
 
     def close(self):
@@ -389,7 +405,7 @@ class Guest:
 
 
 class SelfBooting(Guest):
-    """Boots by firmware: the QEMU options replace kernel and initramfs."""
+    """Boots through firmware and a boot loader.  QEMU gets the argument "options", and no kernel and no initramfs."""
 
     def __init__(self, name, options, disks):
         self.options = options

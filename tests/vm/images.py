@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Makes the systems of Debian guests and caches them outside the source tree.
+"""Makes the systems of Debian guests, and caches these systems outside the source tree.
 
-A tree is what mmdebstrap makes of a release.  A seed is a bootable tree, with or without the
-packages under test.  A disk is a seed on a storage layout (layouts.py).  The name of each
-contains a hash of its sources, so the tests make it once.
+mmdebstrap makes a tree from a Debian release.  A seed is a directory with an unpacked tree that can boot, with or
+without the packages under test.  layouts.py copies a seed to a disk.  The name of each cached file or directory
+contains a hash of its sources.  So the tests make a file or directory again only if its sources change.
 """
 
 import base64
@@ -33,20 +33,21 @@ COMMON = (
 FLAVOURS = {
     "crypt": "initramfs-tools cryptsetup-initramfs",
     "dracut-crypt": "dracut cryptsetup systemd-cryptsetup",
-    # These packages are scanners or have udev rules.
+    # This flavour has more scanners and more udev rules.
     "others": "initramfs-tools udisks2 multipath-tools zfsutils-linux os-prober grub-common parted cloud-init",
-    # These have boot loaders.
+    # These flavours have boot loaders.
     "loaders": "initramfs-tools cpio dosfstools grub-pc-bin grub-efi-amd64-bin grub2-common systemd-boot",
     "dracut-uki": "dracut cpio dosfstools systemd-boot-efi systemd-ukify",
-    # autopkgtest or debian/tests/control needs these packages.
+    # autopkgtest and debian/tests/control need these packages.
     "autopkgtest": "initramfs-tools adduser apt python3 iproute2 qemu-utils build-essential check debhelper meson"
                    " musl-dev pkgconf libblkid-dev libmount-dev libsmartcols-dev libsystemd-dev python3-pytest",
-    # test_reports.py boots these: a crash dump, a root that grows, a live system.
+    # test_reports.py needs these packages for a crash dump, for a root that grows, and for a live system.
     "reports": "initramfs-tools kdump-tools makedumpfile cloud-initramfs-growroot live-boot squashfs-tools fdisk",
-    # Backports replace all packages of which they have a newer version.
+    # The function backports() adds options, with which apt installs newer packages.
     "backports": "initramfs-tools",
 }
-# seed() makes these flavours from another flavour and purges packages, because fetching a Debian takes longer.
+# Each of these flavours is another flavour without some packages.  seed() purges the packages, because this is faster
+# than a second run of mmdebstrap.
 PURGED = {
     "plain": ("crypt", "cryptsetup-initramfs cryptsetup cryptsetup-bin busybox"),
     "busybox": ("crypt", "cryptsetup-initramfs cryptsetup cryptsetup-bin"),
@@ -60,8 +61,8 @@ CRYPT_NAME = "cryptroot"
 CRYPT_UUID = "1c2f5ff9-8a3c-4a37-9a5b-0d6c2a5b7c11"
 CRYPT_KEY = "a key for tests"
 
-# The unit runs a root shell on a virtio port.  Serial lines lose bytes under load, and a virtio port loses none.
-# The port exists only after udevd loads its driver.
+# This unit runs a root shell on a virtio port, because a serial line loses bytes on a busy machine.  The virtio port
+# exists only after udevd loads the port's driver, so systemd restarts the shell until the port exists.
 SHELL_PORT = "shell"
 SHELL_UNIT = f"""\
 [Unit]
@@ -78,8 +79,8 @@ RestartSec=200ms
 [Install]
 WantedBy=sysinit.target
 """
-# autopkgtest uses this shell after it sees a login prompt, and then waits at most 10 s for each answer.  So the login
-# prompt starts after the shell, and the shell starts after udevd handles all events.
+# autopkgtest waits for a login prompt, and then for at most 10 s for each answer of this shell.  So systemd starts the
+# login prompt after the shell, and the shell after udevd has handled all events.
 AUTOPKGTEST_UNIT = """\
 [Unit]
 DefaultDependencies=no
@@ -95,12 +96,12 @@ StandardError=tty
 TTYPath=/dev/hvc1
 Environment=TERM=dumb ENV=/etc/test-shell.sh
 """
-# After "type python3", autopkgtest 5.28 waits for a second prompt.  The shell prints only one if the answer and the
-# prompt arrive together, so this function prints another.
+# autopkgtest 5.28 sends "type python3", and then waits for two prompts, but can receive only one prompt from the shell.
+# So this function prints an additional prompt.
 AUTOPKGTEST_ENV = "type() { printf '\\n# '; command type \"$@\"; }\n"
 
 
-# The tests do not need these units, and the units are slow under emulation.
+# The tests do not need these units, which start slowly in an emulated guest.
 IDLE_UNITS = ("systemd-binfmt.service systemd-update-utmp.service systemd-update-utmp-runlevel.service"
               " e2scrub_reap.service modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service"
               " modprobe@configfs.service modprobe@loop.service dev-hugepages.mount dev-mqueue.mount"
@@ -112,21 +113,22 @@ IDLE_UNITS = ("systemd-binfmt.service systemd-update-utmp.service systemd-update
               " blk-availability.service xfs_healer_start.service").split()
 IDLE_GENERATORS = ("debug integritysetup rc-local run ssh system-update sysv tpm2 veritysetup"
                    " factory-reset bless-boot").split()
-# Only autopkgtest needs these units, because it waits for a login prompt.
+# Only guests of autopkgtest need these units, because autopkgtest waits for a login prompt.
 LOGIN_UNITS = "getty.target systemd-logind.service systemd-user-sessions.service".split()
-# Only guests with packages beyond COMMON need these units.  The tests run baseimage-status themselves.
-# The mask of its rule is not in /etc, because the initramfs generators copy /etc/udev/rules.d.
+# Only guests of the flavours autopkgtest, others and reports need these units, and the udev rule that starts
+# baseimage-status.  In all other guests, an empty link masks the rule, and the tests run baseimage-status.  The link is
+# not in /etc/udev/rules.d, because the initramfs generators copy that directory.
 STATUS_RULE = "usr/local/lib/udev/rules.d/90-baseimage-status.rules"
 COMMON_IDLE_UNITS = ("kmod-static-nodes.service systemd-tmpfiles-setup.service systemd-tmpfiles-setup-dev.service"
                      " systemd-tmpfiles-setup-dev-early.service multi-user.target.wants/dbus.service").split()
 
 
 class Unavailable(Exception):
-    """This machine cannot make an image; the message gives the reason."""
+    """Means that this machine cannot make an image.  The message has the reason."""
 
 
 def run(*command, **options):
-    """Runs a command and returns its output.  Raises RuntimeError with the end of the output if the command fails."""
+    """Runs a command and returns the output.  If the command fails, raises RuntimeError with the end of the output."""
     result = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, text=True, errors="replace", check=False, **options)
     if result.returncode:
@@ -149,28 +151,29 @@ def progress(what):
 
 @contextlib.contextmanager
 def locked(path):
-    """Locks PATH.lock against other test processes."""
+    """Holds the lock file PATH.lock, so that other test processes wait."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{path}.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-# Each path that the current test uses, and its open lock file.  prune() keeps these paths.
+# Maps each path that the current test uses to the open lock file of the path.  prune() does not remove these paths.
 HELD_LOCKS = {}
 
 
 def release_cache():
-    """Lets prune() remove all that cached() has returned so far."""
+    """Releases the locks of cached(), so that prune() can remove the paths."""
     while HELD_LOCKS:
         HELD_LOCKS.popitem()[1].close()
 
 
 @contextlib.contextmanager
 def cached(path):
-    """Yields a temporary name at which the caller makes the file or directory, or None if path exists.
+    """Yields None if "path" exists.  Otherwise yields a temporary path, where the caller makes the file or directory.
 
-    Holds path in the cache until release_cache().  Raises Unavailable if tests/run found that no guests can run.
+    Then renames the temporary path to "path".  prune() does not remove "path" before release_cache().  If tests/run
+    found that this machine cannot boot guests, raises Unavailable.
     """
     if reason := os.environ.get("BASEIMAGE_NO_GUESTS"):
         raise Unavailable(reason)
@@ -193,29 +196,32 @@ def cached(path):
             size = run("du", "-sk", partial).split()[0]
             partial.rename(path)
             Path(f"{path}.size").write_text(size)
-        # prune() reads the time of the last use here.  tar gives an unpacked tree an older time.
+        # prune() uses the modification time of the path as the time of the last use.
         os.utime(path)
         with locked(CACHE / "prune"):
             fcntl.flock(lock, fcntl.LOCK_SH)
         HELD_LOCKS[path] = stack.pop_all()
 
 
-# The cache may take CACHE_KIB; prune() keeps RESERVED_KIB of it free for what a test makes next.
+# CACHE_KIB is the maximum size of the cache.  prune() keeps RESERVED_KIB of this size free for new files.
 CACHE_KIB = int(os.environ.get("BASEIMAGE_ROOM", 10)) << 20
 RESERVED_KIB = 1 << 20
 
 
 def remove(path):
-    """Removes a file or a directory, if it exists."""
+    """Removes a file or a directory, if the path exists."""
     if path.is_dir():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
 
 
 def prune():
-    """Removes unused files until there is room: first the kinds that are quick to make, and the oldest of each."""
+    """Removes unused files and directories until there is room.
+
+    Begins with the kind that the tests make fastest, and with the oldest path of each kind.
+    """
     with locked(CACHE / "prune"):
-        # The .size file can still be empty, while another process writes it.
+        # While another process writes a .size file, the file can be empty.
         sizes = [(path, int(Path(f"{path}.size").read_text() or 0))
                  for kind in ("seeds", "guests", "disks", "builds", "trees")
                  for path in sorted((size.with_suffix("") for size in (CACHE / kind).glob("*.size")
@@ -235,7 +241,7 @@ def prune():
 
 
 def digest(*parts):
-    """Returns a short hash of the parts, as text."""
+    """Returns a short hash of the arguments."""
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:12]
 
 
@@ -245,9 +251,9 @@ def cache_path(kind, name, debs, *sources):
 
 
 def fetch(path, what, suite, *options):
-    """Makes path with mmdebstrap and these options, and returns path.
+    """Makes the file or directory "path" with mmdebstrap and the options.  Returns "path".
 
-    what: the name to show.  Raises Unavailable if apt cannot fetch a file.
+    The argument "what" is the name in progress messages.  If apt cannot fetch a file, raises Unavailable.
     """
     with cached(path) as partial:
         if partial:
@@ -263,14 +269,18 @@ def fetch(path, what, suite, *options):
 
 
 def static_qemu():
-    """Returns the directory of the programs of Debian 13's qemu-user.  They are static, so they run in any chroot."""
+    """Returns the directory with the programs of Debian 13's package qemu-user.
+
+    The programs run in any chroot, because they are static.
+    """
     return fetch(CACHE / "trees" / f"qemu-user-{STABLE}", "qemu-user", STABLE, "--mode=root", "--format=directory",
                  "--variant=extract", "--include=qemu-user") / "usr/bin"
 
 
 def backports(suite):
-    """Returns the mmdebstrap options that install newer versions from a suite's backports."""
-    # Without KVM, the kernel of bookworm-backports has a double fault in QEMU 7.2 before it starts init.
+    """Returns the mmdebstrap options with which apt prefers packages of a suite's backports."""
+    # Without KVM, the kernel of bookworm-backports crashes in QEMU 7.2 with a double fault before it starts init.  So
+    # apt does not install the kernel of bookworm-backports.
     kernel = "Package: linux-*\\nPin: release n=*-backports\\nPin-Priority: 1\\n\\n" if suite == "bookworm" else ""
     return [f"--setup-hook=sed -n 's/ {suite} / {suite}-backports /p' \"$1\"/etc/apt/sources.list"
             " >\"$1\"/etc/apt/sources.list.d/backports.list",
@@ -278,23 +288,24 @@ def backports(suite):
             " >\"$1\"/etc/apt/preferences.d/backports"]
 
 
-# The archive of an old release has an old date.  The tests do not need documentation and translations.
+# apt must accept the archive of an old release, whose Valid-Until date has passed.  The tests need no documentation
+# and no translations.
 MMDEBSTRAP_OPTIONS = ["--aptopt=Acquire::Check-Valid-Until \"false\"",
                       *(f"--dpkgopt=path-exclude=/usr/share/{d}/*" for d in ("doc", "man", "locale", "info"))]
 
 
 def tree(suite, flavour):
-    """Returns the tar file of a suite with the packages of a flavour, before seed() purges those of PURGED."""
+    """Returns the tar file of a suite with the packages of a flavour.  seed() purges the packages in PURGED."""
     if flavour in PURGED:
         flavour, _ = PURGED[flavour]
-    # autopkgtest shares a directory by 9p, which the cloud kernel does not support.
+    # autopkgtest shares a directory with the guest through 9p.  The cloud kernel does not support 9p.
     kernel = "linux-image-amd64" if flavour == "autopkgtest" else "linux-image-cloud-amd64"
     packages = f"{COMMON.format(kernel=kernel)} {FLAVOURS[flavour]}".split()
     options = ["--variant=essential", f"--include={','.join(packages)}", *MMDEBSTRAP_OPTIONS]
-    # The tests make an initramfs often, so speed is more important than size.
+    # The tests often make an initramfs, and the lowest compression level is the fastest.
     files = {"/etc/initramfs-tools/conf.d/fast": "COMPRESSLEVEL=1"}
-    # The initramfs of the large kernel needs only the modules that find root.  kdump-tools would copy the modules
-    # that the host's own root needs.
+    # The package linux-image-amd64 has many modules, and the initramfs needs only the modules that find root.  Without
+    # this list, kdump-tools copies the modules for the root of the machine that runs the tests.
     if filesystem := {"autopkgtest": "btrfs", "reports": "ext4"}.get(flavour):
         files |= {"/etc/initramfs-tools/conf.d/small": "MODULES=list",
                   "/usr/share/initramfs-tools/modules.d/test": f"virtio_pci\nvirtio_blk\n{filesystem}"}
@@ -305,20 +316,20 @@ def tree(suite, flavour):
     if flavour == "backports":
         options += backports(suite)
     if suite == "bullseye":
-        # The archive no longer has complete updates of this release.
+        # The archive no longer has all updates of this release, so apt uses only the release itself.
         options.append("--setup-hook=sed -i '/security\\|updates/d' \"$1\"/etc/apt/sources.list")
     path = CACHE / "trees" / f"{suite}-{flavour}-{digest(*options)}.tar.zst"
     return fetch(path, f"Debian ({suite}, {flavour})", suite, "--format=tar", *options)
 
 
 def seed_path(suite, flavour, debs=()):
-    """Returns the directory that seed() makes for these arguments."""
+    """Returns the path of the directory that seed() makes from the same arguments."""
     return cache_path("seeds", f"{suite}-{flavour}", debs, tree(suite, flavour).name, Path(__file__).read_text(),
                       *(hashlib.sha256(deb.read_bytes()).hexdigest() for deb in debs))
 
 
 def seed(suite, flavour, debs=()):
-    """Returns the directory of a bootable system, in which these .deb files are installed."""
+    """Returns the directory of a bootable system with the .deb files in "debs" installed."""
     path = seed_path(suite, flavour, debs)
     with cached(path) as partial:
         if partial:
@@ -335,13 +346,13 @@ def seed(suite, flavour, debs=()):
                     shutil.copy(deb, partial / "tmp")
                 if debs:
                     chroot(partial, "dpkg", "--install", *(f"/tmp/{deb.name}" for deb in debs))
-                if not has_package(debs):   # its postinst regenerates the initramfs
+                if not has_package(debs):   # otherwise the package's postinst regenerates the initramfs
                     remake_initramfs(partial, flavour)
     return path
 
 
 def remake_initramfs(directory, flavour):
-    """Regenerates the initramfs if seed() or configure() changed its content."""
+    """Regenerates the initramfs of the flavours in which seed() or configure() changed files of the initramfs."""
     if flavour.startswith("dracut"):
         chroot(directory, "dracut", "--force", "--regenerate-all")
     elif flavour in PURGED:
@@ -351,7 +362,10 @@ def remake_initramfs(directory, flavour):
 
 
 def unpacked(initrd):
-    """Returns the uncompressed bytes of an initramfs: cpio archives, of which only the last one is compressed."""
+    """Returns the decompressed bytes of an initramfs.
+
+    An initramfs is a sequence of cpio archives.  Only the last archive is compressed.
+    """
     data = initrd.read_bytes()
     for magic, unpack in ((b"\x28\xb5\x2f\xfd", ["zstd", "-dc"]), (b"\x1f\x8b\x08", ["gzip", "-dc"])):
         start = 0 if data.startswith(magic) else data.find(b"\0" + magic) + 1
@@ -361,7 +375,7 @@ def unpacked(initrd):
 
 
 def before_init(commands):
-    """Returns kernel options that run shell commands before systemd starts in the real system."""
+    """Returns kernel options that run shell commands after the initramfs, and before systemd starts."""
     return f"init={BEFORE_INIT} test.commands={base64.b64encode(commands.encode()).decode()}"
 
 
@@ -370,7 +384,7 @@ def has_package(debs):
 
 
 def can_make_nodes():
-    """Returns whether this process can make device nodes: root of a user namespace cannot."""
+    """Returns whether this process can make device nodes.  Root of a user namespace cannot make device nodes."""
     with tempfile.TemporaryDirectory() as directory:
         try:
             os.mknod(f"{directory}/null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
@@ -379,7 +393,8 @@ def can_make_nodes():
             return False
 
 
-# A script that enters a tree needs mount and process namespaces.  MOUNT_API_FILES mounts /dev and /proc in $root.
+# A script that mounts and enters a tree runs in its own mount and PID namespaces.  The commands in MOUNT_API_FILES make
+# device nodes and mount /proc in $root.
 NAMESPACES = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
 MOUNT_API_FILES = """set -e
 for node in null zero full random urandom; do
@@ -390,7 +405,7 @@ mount -t proc proc $root/proc
 
 
 def chroot(directory, *command):
-    """Runs a command in a tree.  Mounts /proc there if this process can mount."""
+    """Runs a command in a chroot of a tree.  If this process can mount, mounts /proc in the tree."""
     if MOUNTS:
         words = [*NAMESPACES, "sh", "-c", f'root=$1\n{MOUNT_API_FILES}exec chroot "$@"', "sh"]
     elif can_make_nodes():
@@ -401,7 +416,7 @@ def chroot(directory, *command):
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"})
 
 
-# In the guest, dracut would choose these settings itself.
+# dracut does not run in the guest, and so cannot choose these settings for the guest.
 HOSTONLY = """\
 hostonly="yes"
 hostonly_cmdline="no"
@@ -409,7 +424,7 @@ hostonly_default_device="no"
 add_drivers+=" virtio_pci virtio_blk virtio_console btrfs ext4 "
 add_dracutmodules+=" btrfs lvm "
 """
-# Both generators run this script after the initramfs mounts root.  inert.in_initramfs() reads the file.
+# The initramfs of both generators runs this script after it mounts root.  inert.in_initramfs() reads the file.
 SAVE_PARTITIONS = """\
 #!/bin/sh
 [ "$1" = prereqs ] || cat /proc/partitions >/run/initramfs.partitions
@@ -418,7 +433,8 @@ DRACUT_SAVE_PARTITIONS = """\
 check() { return 0; }
 install() { inst_hook pre-pivot 99 "$moddir/save_partitions.sh"; }
 """
-# With this kernel option, initramfs-tools waits up to 600 s for root.  With rootdelay=, it always sleeps so long.
+# With this kernel option, the initramfs of initramfs-tools waits for root for up to 600 s.  With rootdelay=600, the
+# initramfs always waits for 600 s.
 LONG_WAIT = "test.patient"
 LONG_WAIT_SCRIPT = f"""\
 #!/bin/sh
@@ -426,7 +442,7 @@ LONG_WAIT_SCRIPT = f"""\
 read -r cmdline </proc/cmdline
 case "$cmdline" in *{LONG_WAIT}*) echo ROOTDELAY=600 >>/conf/param.conf ;; esac
 """
-# boot=scan selects this boot script, which finds root without udev's links.
+# The kernel option boot=scan selects this boot script, which finds root without udev's links.
 BOOT_SCAN_SCRIPT = """\
 mount_top() { :; }
 mount_premount() { :; }
@@ -437,7 +453,8 @@ mountroot() {
 }
 mount_bottom() { :; }
 """
-# init=BEFORE_INIT runs the commands that the kernel command line has in base64, and then systemd.
+# The kernel command line has commands in base64.  With init=BEFORE_INIT, this script runs the commands, and then starts
+# systemd.
 BEFORE_INIT = "/usr/local/sbin/before-init"
 BEFORE_INIT_SCRIPT = """\
 #!/bin/sh
@@ -448,7 +465,8 @@ for word in $(cat /proc/cmdline); do
 done
 exec /sbin/init
 """
-# init=PLAIN_INIT runs no systemd.  The script starts udevd and the coldplug as udev's sysvinit script does.
+# With init=PLAIN_INIT, this script runs in place of systemd.  It starts udevd and triggers the coldplug in the same way
+# as udev's sysvinit script.
 PLAIN_INIT = "/usr/local/sbin/plain-init"
 PLAIN_INIT_SCRIPT = f"""\
 #!/bin/sh
@@ -463,7 +481,7 @@ while :; do sh -i +m <>/dev/virtio-ports/{SHELL_PORT} >&0 2>/dev/null; done
 
 
 def write_script(path, text):
-    """Writes an executable file, and the directories above it."""
+    """Writes an executable file, and makes the parent directories."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(0o755)
@@ -475,7 +493,7 @@ def add_line(path, line):
 
 
 def configure(directory, flavour):
-    """Writes the configuration and the scripts of a guest into its unpacked tree."""
+    """Writes the configuration files and the scripts of a guest to an unpacked tree."""
     units, dracut = directory / "etc/systemd/system", flavour.startswith("dracut")
     write_script(directory / PLAIN_INIT[1:], PLAIN_INIT_SCRIPT)
     write_script(directory / BEFORE_INIT[1:], BEFORE_INIT_SCRIPT)
@@ -485,7 +503,7 @@ def configure(directory, flavour):
         module = directory / "usr/lib/dracut/modules.d/99save_partitions"
         write_script(module / "module-setup.sh", DRACUT_SAVE_PARTITIONS)
         write_script(module / "save_partitions.sh", SAVE_PARTITIONS)
-        # dracut cannot inspect the guest here, so HOSTONLY lists what dracut would find.
+        # dracut does not run in the guest, so HOSTONLY lists what dracut finds in the guest.
         (directory / "etc/dracut.conf.d/test.conf").write_text(
             'compress="zstd -1"\n' + (HOSTONLY if flavour.endswith("hostonly") else 'hostonly="no"\n')
             + ('install_items+=" /etc/keys/root.key "\n' if "crypt" in flavour else ""))
@@ -494,12 +512,12 @@ def configure(directory, flavour):
         write_script(scripts / "local-bottom/save_partitions", SAVE_PARTITIONS)
         write_script(scripts / "init-premount/long_wait", LONG_WAIT_SCRIPT)
         write_script(scripts / "scan", BOOT_SCAN_SCRIPT)
-        # Without the driver in the initramfs, systemd restarts the shell until udevd loads the driver.
+        # With this driver in the initramfs, the shell starts earlier.
         add_line(directory / "etc/initramfs-tools/modules", "virtio_console")
     if flavour == "others":
         (directory / "etc/cloud/cloud-init.disabled").touch()
     if flavour == "reports":
-        # Without this file, kdump-tools makes its initramfs again in the guest.
+        # Without this file, kdump-tools regenerates its initramfs when the guest boots.
         initrd, = directory.glob("var/lib/kdump/initrd.img-*")
         shutil.copy(directory / "etc/kdump/sysctl.conf",
                     initrd.with_name(initrd.name.replace("initrd.img", "latest_sysctls")))
@@ -529,8 +547,8 @@ def configure(directory, flavour):
 
 @dataclass(frozen=True)
 class Disk:
-    """Names the files that a guest boots from, and the values that root= can take."""
-    paths: tuple       # disk images; most layouts need one
+    """Has the files from which a guest boots, and the possible values of root=."""
+    paths: tuple       # disk images; most layouts have one image
     kernel: Path
     initrd: Path
     roots: dict

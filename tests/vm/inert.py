@@ -9,12 +9,13 @@ from layouts import SPARE_UUID
 
 SERIAL = "BASEIMAGE"
 
-# These links lead to the base image, and to nothing else.
+# These links must lead to the base image.
 OWN_LINKS = re.compile(rf"/dev/(baseimage|disk/by-id/virtio-{SERIAL})(-part\d+)?")
-# Every block device has such a link.
+# Every block device has a link of this form, so the base image can have such a link.
 NUMBER_LINKS = re.compile(r"/dev/block/\d+:\d+")
 
-# Each scanner has a program and a command.  The command must exit 0 and must not name the base image.
+# Maps the name of each scanner to the program and to a command.  The command must exit with status 0, and its output
+# must not contain the name of the base image.
 SCANNERS = {
     "pvs": ("lvm", "pvs --noheadings -o pv_name,pv_uuid,vg_name"),
     "vgs": ("lvm", "vgs --noheadings"),
@@ -25,22 +26,23 @@ SCANNERS = {
     "blkid": ("blkid", "blkid -c /dev/null -o export -s UUID -s LABEL -s TYPE -s PARTUUID -s PARTLABEL"),
     "lsblk": ("lsblk", "lsblk -nro KNAME,FSTYPE,UUID,LABEL,PARTUUID | awk 'NF > 1'"),
     "mdadm --examine": ("mdadm", "mdadm --examine --scan --verbose"),
-    # mdadm fails if there is nothing to assemble.  leaks_kernel() sees the arrays.
+    # If there is no array to assemble, mdadm fails.  So this command ignores the exit status, and leaks_kernel() checks
+    # the arrays.
     "mdadm --assemble": ("mdadm", "mdadm --assemble --scan || :"),
     "btrfs filesystem show": ("btrfs", "btrfs filesystem show"),
     "btrfs device scan": ("btrfs", "btrfs device scan && ! dmesg | grep -i 'btrfs.*duplicate'"),
     "sfdisk": ("sfdisk", "sfdisk -l >/dev/null"),
-    # parted opens each disk for writing, so udevd can read the disk again.
+    # parted opens each disk for writing.  Then udevd can read the partition table again.
     "parted": ("parted", "parted -ls >/dev/null && parted -ls >/dev/null; udevadm settle --timeout=600"),
     # grub-mkconfig runs os-prober, which mounts the file systems that it finds.
     "os-prober": ("os-prober", "os-prober"),
-    # ds-identify logs the labels of all file systems.
+    # ds-identify logs the labels of all file systems.  A label that occurs twice is a leak.
     "ds-identify": ("/usr/lib/cloud-init/ds-identify",
                     "rm -rf /run/cloud-init; /usr/lib/cloud-init/ds-identify --force >/dev/null 2>&1;"
                     " sed -n 's/^FS_LABELS=//p' /run/cloud-init/ds-identify.log | tr , '\\n' | sort | uniq -d"
                     " | sed 's/^/duplicate /'"),
     "udisksctl": ("udisksctl", "udisksctl status && udisksctl dump"),
-    # findfs is the last one, because this command erases the guest's own file system with the UUID.
+    # findfs is the last scanner, because this command erases the spare file system on the guest's own disk.
     "findfs": ("findfs", f"own=$(findfs UUID={SPARE_UUID}) || exit 0; wipefs -qa $own;"
                          f" udevadm trigger --action=change --name-match=$own; udevadm settle --timeout=600;"
                          f" ! findfs UUID={SPARE_UUID} && ! mount UUID={SPARE_UUID} /mnt"),
@@ -50,14 +52,18 @@ SCANNERS = {
 def base_disks(guest):
     """Returns the names of the disks with the serial BASEIMAGE.
 
-    "read" ignores blanks at the end, as udev does.  The loop starts no process, so it is fast under emulation.
+    Like udev, the shell's "read" ignores blanks at the end of the serial.  The loop starts no process, because an
+    emulated guest starts processes slowly.
     """
     return guest.run("for disk in /sys/block/vd*; do read -r serial <$disk/serial; "
                      f"[ \"$serial\" != {SERIAL} ] || echo ${{disk##*/}}; done 2>/dev/null").split()
 
 
 def plug_base(guest, disk=None, **options):
-    """Hot-plugs the images of a disk, by default the guest's own, as base images; returns the node names."""
+    """Hot-plugs each image of a Disk as a base image.  Returns the QEMU node names.
+
+    Without the argument "disk", hot-plugs the images from which the guest booted.
+    """
     return [guest.plug(path, SERIAL, **options) for path in (disk or guest.disk).paths]
 
 
@@ -74,7 +80,7 @@ def devices(guest, disks):
 
 
 def root_disks(guest):
-    """Returns the names of all block devices below the root file system."""
+    """Returns the names of all block devices on which the root file system is."""
     source = guest.run("findmnt -nvo SOURCE /").strip()
     names = set(guest.run(f"lsblk -nrso KNAME {source} 2>/dev/null || :").split())
     for member in guest.run("ls -d /sys/fs/btrfs/*-*/devices/* 2>/dev/null || :").split():
@@ -83,10 +89,10 @@ def root_disks(guest):
 
 
 def leaks(guest, partitions=False, ignored_units=None):
-    """Returns the effects of the base image on the guest, as {aspect: lines}: {} means inert.
+    """Returns the effects of the base image on the guest, as {aspect: lines}.  If the result is {}, there is no effect.
 
-    partitions: whether the partitions must exist (baseimage_udev=partitions).  ignored_units: a regular expression for
-    units that fail for other reasons.
+    With baseimage_udev=partitions, the argument "partitions" is true, and then a partition is not a leak.  The argument
+    "ignored_units" is a regular expression for units that fail for other reasons.
     """
     disks = base_disks(guest)
     assert disks, "the guest has no base image"
@@ -113,14 +119,14 @@ def leaks_root(guest, names, ignored_units):
 
 
 def leaks_links(guest, names):
-    # udevd gives a link the name ".#..." until the link is complete.
+    # While udevd makes a link, the link has a temporary name, which begins with ".#".
     links = {}
     for line in guest.run(r"find /dev -type l ! -name '.#*' -printf '%p\t%l\n'").splitlines():
         link, target = line.split("\t")
         links[link] = posixpath.normpath(posixpath.join(posixpath.dirname(link), target))
     found = []
     for link, target in links.items():
-        for _ in links:         # follows links to links
+        for _ in links:         # a link can lead to another link
             target = links.get(target, target)
         expected = bool(OWN_LINKS.fullmatch(link))
         if (target.removeprefix("/dev/") in names) != expected and not NUMBER_LINKS.fullmatch(link):
@@ -155,9 +161,9 @@ def leaks_kernel(guest, names):
 
 
 def udev_database(guest):
-    """Returns the lines of "udevadm info --export-db", by device.
+    """Returns the output of "udevadm info --export-db": a list of lines for each device.
 
-    One command is faster than one for each of 64 partitions.
+    One udevadm for all devices is faster than one udevadm for each of 64 partitions.
     """
     return [block.splitlines() for block in guest.run("udevadm info --export-db").strip().split("\n\n")]
 
@@ -178,7 +184,10 @@ def leaks_udev(guest, names):
 
 
 def found_by_scanners(guest):
-    """Returns {name: lines} of the scanners that find the base image or fail.  The guest may lack some scanners."""
+    """Returns {name: lines} for each scanner that finds the base image or fails.
+
+    Skips a scanner that is not installed.
+    """
     script = "".join(f"if command -v {program} >/dev/null; then echo '@{name}'; ({command}) 2>&1; echo \"=$?\"; fi\n"
                      for name, (program, command) in SCANNERS.items())
     any_disk = "|".join(base_disks(guest))
@@ -192,13 +201,13 @@ def found_by_scanners(guest):
 
 
 def harm(found):
-    """Returns the aspects that harm a guest.  A missing property alone harms nothing."""
+    """Returns those leaks that harm a guest.  A missing property, for example, is a leak without harm."""
     return {aspect: lines for aspect, lines in found.items()
             if aspect.startswith(("root", "boot", "kernel", "scanner"))}
 
 
 def in_initramfs(guest):
-    """Returns the disks and partitions that existed when the initramfs had mounted root."""
+    """Returns the names of the disks and partitions that existed after the initramfs had mounted root."""
     return re.findall(r" (vd[a-z]+\d*)$", guest.run("cat /run/initramfs.partitions"), re.M)
 
 
@@ -208,24 +217,27 @@ def virtio_name(guest, disk):
 
 
 def times_bound(guest):
-    """Returns a set: how often the kernel has bound virtio_blk to each base image."""
+    """Returns a set of numbers: how often the kernel has bound each base image to virtio_blk."""
     messages = guest.run("dmesg | grep -E 'virtio_blk virtio[0-9]+: \\[vd[a-z]+\\]' || :")
     return {len(re.findall(rf"\b{virtio_name(guest, disk)}: \[", messages)) for disk in base_disks(guest)}
 
 
 def properties(guest, name):
-    """Returns a device's properties as sorted words, because links have no order; omits the time of the first event."""
+    """Returns the sorted words in the properties of a device, without the time of its first event.
+
+    The words are sorted because udev prints the links in any order.
+    """
     lines = guest.run(f"udevadm info --query=property /dev/{name} | grep -v ^USEC_INITIALIZED=")
     return sorted(lines.replace("=", " ").split())
 
 
 def status(guest):
-    """Returns the exit status and the findings of baseimage-status, or None if the guest does not have it."""
+    """Returns the exit status and the findings of baseimage-status, or None if baseimage-status is not installed."""
     if guest.run("command -v baseimage-status || :") == "":
         return None
     output, code = re.fullmatch(r"(.*\n)(\d)\n", guest.run("baseimage-status --json; echo $?"), re.S).groups()
     lines = json.loads(output)["baseimages"]
-    # The findings are children of their disk.  An unbound disk has no name, so its finding has no parent.
+    # A finding is a child of its disk.  The finding about an unbound disk has no parent, because that disk has no name.
     lines = [child for line in lines for child in line.get("children", [line])]
     return int(code), [line for line in lines if line["kind"] != "disk"]
 
@@ -241,24 +253,24 @@ def udevd_kills(guest):
 
 
 def assert_usable(guest, partitions=False, read=False):
-    """Checks that the links lead to a base image; with read, that the base image can be read to its end."""
+    """Checks that the links lead to a base image.  If "read" is true, also reads the whole base image."""
     disks = base_disks(guest)
     names = devices(guest, disks) if partitions else disks
     targets = {}
     for part in {re.search(r"\d*$", name)[0] for name in names}:
         for link in "/dev/baseimage", f"/dev/disk/by-id/virtio-{SERIAL}":
             targets[f"{link}-part{part}" if part else link] = [f"/dev/{disk}{part}" for disk in disks]
-    # One command is faster than one for each of 64 partitions.
+    # One readlink for all links is faster than one readlink for each of 64 partitions.
     output = guest.run(f"readlink -ev {' '.join(targets)}").splitlines()
     for (link, expected), target in zip(targets.items(), output, strict=True):
         assert target in expected, (link, target)
     if read:
-        # Under emulation, direct I/O is faster than the page cache.
+        # In an emulated guest, direct I/O is faster than I/O through the page cache.
         guest.run("dd if=/dev/baseimage of=/dev/null bs=1M iflag=direct")
 
 
 def assert_inert(guest, partitions=False, read=False, scan=False):
-    """Checks leaks() and assert_usable(); with scan, that no scanner finds the base image."""
+    """Checks leaks() and assert_usable().  If "scan" is true, also checks that no scanner finds the base image."""
     assert leaks(guest, partitions) == {}
     assert_usable(guest, partitions, read)
     if scan:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Makes the disks of a guest from a seed, one function for each storage layout.
+"""Makes the disks of a guest from a seed.  Each storage layout has a function.
 
-The functions write files only, and mount nothing on this machine.  mkfs copies a directory into a new file system,
-qemu-img makes LUKS, and this module writes the headers of LVM and md.  mkfs cannot copy a directory to xfs, or to
-btrfs on two disks.  A guest does this.
+The functions only write files, and mount nothing on this machine.  mkfs makes a file system and copies the seed to the
+file system.  qemu-img makes LUKS containers, and this module writes the metadata of LVM and md.  mkfs cannot copy a
+directory to xfs, or to btrfs on two disks.  For these layouts, a guest copies the seed.
 """
 
 import itertools
@@ -38,8 +38,9 @@ VG = "guestvg"
 DOS_ID = "0x5b1e7c02"
 
 FSTAB = {"btrfs": "defaults 0 0", "ext4": "errors=remount-ro 0 1", "xfs": "defaults 0 0"}
-# A newer mkfs enables these features by default, but the oldest guest does not know them.  The first options list the
-# features that mkfs knows.  The other options disable a feature.
+# A newer mkfs enables these features by default, but the kernel of the oldest guest does not support these features.
+# With the first list of options, mkfs prints the features that it knows.  The dictionary has, for each feature, the
+# options that disable the feature.
 NEWER_FEATURES = {
     "btrfs": (["-O", "list-all"], {"block-group-tree": ["-O", "^block-group-tree"]}),
     "ext4": (["-V"], {"": ["-O", "^orphan_file,^metadata_csum_seed"]}),
@@ -59,21 +60,21 @@ UNUSUAL_LABELS = ["a blank", "sla/sh", "Größe ☃", "per%cent", "quo\"te", "ba
 
 
 def disk(suite, flavour, layout, debs=()):
-    """Makes the Disk of a guest, or finds it in the cache; layout is a name in ROOTS."""
+    """Returns the Disk of a guest, from the cache if possible.  The argument "layout" is a key of ROOTS."""
     make, roots = ROOTS[layout]
     path = cache_path("disks", f"{suite}-{flavour}-{layout}", debs, seed_path(suite, flavour, debs).name,
                       Path(__file__).read_text())
     with cached(path) as partial:
         if partial:
             directory = seed(suite, flavour, debs)
-            # The builder's disk can need the same lock, so it comes first.
+            # builder_disk() can take the same lock, so this call comes before the lock.
             builder = [builder_disk(debs)] if make in NEEDS_BUILDER else []
             partial.mkdir()
-            # The lock is necessary because make() writes an fstab into the seed.
+            # make() writes /etc/fstab in the seed, so only one process at a time can make a disk from the seed.
             with (locked(directory.with_suffix(".fstab")), progress(f"making a disk ({suite}, {flavour}, {layout})"),
                   tempfile.TemporaryDirectory(dir=partial) as work):
                 make(directory, partial, Path(work), *builder)
-            # prune() can remove the seed before the disk.
+            # The disk needs its own links to these files, because prune() can remove the seed before the disk.
             for name in "vmlinuz", "initrd.img":
                 file, = (directory / "boot").glob(f"{name}-*")
                 os.link(file, partial / name)
@@ -83,34 +84,34 @@ def disk(suite, flavour, layout, debs=()):
 
 
 def compress(raw):
-    """Replaces a raw image by a qcow2 image, which has a third of its size."""
+    """Replaces a raw image by a qcow2 image, which needs a third of the space."""
     run("qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd", raw,
         raw.with_suffix(".qcow2"))
     raw.unlink()
 
 
-# These functions make parts of a disk.
+# The following functions make parts of a disk.
 
 def sparse(path, size):
-    """Makes an empty file of a size in bytes; returns its path."""
+    """Makes a sparse file.  The size is in bytes.  Returns the path."""
     with open(path, "wb") as file:
         file.truncate(size)
     return path
 
 
 def rounded_size(path, unit=MIB):
-    """Returns the size of a file in bytes, rounded up to a multiple of unit."""
+    """Returns the size of a file in bytes, rounded up to a multiple of "unit"."""
     return -(-os.path.getsize(path) // unit) * unit
 
 
 def copy_into(source, target, offset):
-    """Copies a file into another one at an offset in bytes, and keeps holes."""
+    """Copies the file "source" to an offset in bytes in the file "target", and keeps the file sparse."""
     run("dd", f"if={source}", f"of={target}", "bs=1M", f"seek={offset // MIB}",
         "conv=notrunc,sparse", "status=none")
 
 
 def mkfs(filesystem, *words):
-    """Makes a file system with FS_UUID and FS_LABEL, without the features that the oldest guest does not know."""
+    """Makes a file system with FS_UUID and FS_LABEL, without the features in NEWER_FEATURES."""
     listing, newer = NEWER_FEATURES[filesystem]
     program = f"mkfs.{filesystem}"
     known = subprocess.run([program, *listing], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -121,7 +122,7 @@ def mkfs(filesystem, *words):
 
 
 def small_ext4(path, size, *words):
-    """Makes a file of a size in bytes with an ext4 file system; returns its path."""
+    """Makes a file with an ext4 file system.  The size is in bytes.  Returns the path."""
     run("mkfs.ext4", "-q", *words, sparse(path, size))
     return path
 
@@ -132,7 +133,7 @@ def write_fstab(directory, filesystem, *more):
 
 
 def make_fs(directory, work, filesystem, *more, fstab=True):
-    """Makes a file system that contains the seed; returns its path.  more: other lines of the fstab."""
+    """Makes a file system that contains the seed.  The argument "more" has lines to add to fstab.  Returns the path."""
     if fstab:
         write_fstab(directory, filesystem, *more)
     else:
@@ -144,16 +145,16 @@ def make_fs(directory, work, filesystem, *more, fstab=True):
 
 
 class Part(NamedTuple):
-    """Describes a partition: the file to copy into it, its name, GPT UUID, key in TYPES, and size in bytes."""
-    payload: Path
+    """Describes a partition of a GPT disk."""
+    payload: Path       # the file that partitioned() copies to the partition
     name: str
     uuid: str = None
-    type: str = None
-    size: int = None    # None means the size of the payload, in full MiB
+    type: str = None    # a key of TYPES
+    size: int = None    # size in bytes; None: the size of the payload, rounded up to MiB
 
 
 def partitioned(path, *parts):
-    """Makes a GPT disk."""
+    """Makes a disk with a GPT and the partitions."""
     sizes = [part.size or rounded_size(part.payload) for part in parts]
     offsets = [MIB + sum(sizes[:number]) for number in range(len(sizes))]
     script = ["label: gpt", f"label-id: {TABLE_UUID}"]
@@ -169,7 +170,7 @@ def partitioned(path, *parts):
 
 
 def write_table(path, size, script):
-    """Makes an empty disk of a size in bytes, with the partition table of a script for sfdisk."""
+    """Makes an empty disk, and runs sfdisk with a script that makes the partition table.  The size is in bytes."""
     sparse(path, size)
     subprocess.run(["sfdisk", "--quiet", path], input="\n".join(script) + "\n", text=True, check=True)
 
@@ -179,27 +180,28 @@ def root_part(payload):
 
 
 def spare_part(work):
-    """Returns another partition, which nothing in the guest uses."""
+    """Returns a Part for a small partition that the guest does not use."""
     return Part(small_ext4(work / "spare", 8 * MIB, "-U", SPARE_UUID), "spare", SPARE_UUID)
 
 
 def make_swap(work, size=8 * MIB):
-    """Makes a file with swap space."""
+    """Makes a file with swap space.  The size is in bytes.  Returns the path."""
     swap = sparse(work / "swap", size)
     run("mkswap", "-q", "-U", SWAP_UUID, swap)
     return swap
 
 
 def lvm_uuid(name):
-    """Returns a UUID that depends on the name, in LVM's format, without and with dashes."""
+    """Returns a UUID that depends on the name, first without dashes and then with dashes in LVM's format."""
     plain = uuid.uuid5(uuid.NAMESPACE_DNS, name).hex
     return plain, "-".join(plain[i:j] for i, j in itertools.pairwise([0, 6, 10, 14, 18, 22, 26, 32]))
 
 
 def lvm_text(vg, pv_id, extent, pe_count, sizes):
-    """Returns LVM's metadata of a volume group on one PV.
+    """Returns LVM's metadata of a volume group that has one PV.
 
-    extent: sectors in an extent.  pe_count: extents of the PV.  sizes: extents of each volume, by name.
+    The argument "extent" is the number of sectors in an extent.  The argument "pe_count" is the number of extents of
+    the PV.  The argument "sizes" maps the name of each volume to its number of extents.
     """
     lines = [f"{vg} {{", f'id = "{lvm_uuid(vg)[1]}"', "seqno = 1", 'format = "lvm2"',
              'status = ["RESIZEABLE", "READ", "WRITE"]', "flags = []", f"extent_size = {extent}",
@@ -218,10 +220,11 @@ def lvm_text(vg, pv_id, extent, pe_count, sizes):
 
 
 def lvm_pv(path, vg, **volumes):
-    """Makes a file that is the only PV of a volume group; volumes: the payload of each volume, by name.
+    """Makes a file that is the only PV of a volume group.  Returns the path.
 
-    struct label_header, pv_header and mda_header of lvm2's lib/label/label.h and lib/format_text/layout.h define the
-    format.
+    The argument "volumes" maps the name of each volume to the file that this function copies to the volume.
+    The structs label_header, pv_header and mda_header define the format (lib/label/label.h and
+    lib/format_text/layout.h in lvm2).
     """
     def checksum(raw):
         return zlib.crc32(raw, 0xF597A6CF ^ 0xFFFFFFFF) ^ 0xFFFFFFFF
@@ -232,7 +235,8 @@ def lvm_pv(path, vg, **volumes):
     area, area_size = 4096, MIB - 4096
     plain, pv_id = lvm_uuid(f"pv of {vg}")
     text = lvm_text(vg, pv_id, extent // SECTOR, pe_count, sizes)
-    # Zeros end the list of data areas and the list of metadata areas.  The PV header has version 2.
+    # A pair of zeros ends the list of data areas, and another pair of zeros ends the list of metadata areas.  The
+    # extension of the PV header has version 2.
     header = struct.pack("<I8s32sQ 2Q2Q 2Q2Q 2I2Q", 32, b"LVM2 001", plain.encode(), MIB + pe_count * extent,
                          MIB, 0, 0, 0, area, area_size, 0, 0, 2, 1, 0, 0).ljust(SECTOR - 20, b"\0")
     label = struct.pack("<8sQI", b"LABELONE", 1, checksum(header)) + header
@@ -251,9 +255,9 @@ def lvm_pv(path, vg, **volumes):
 
 
 def md_member(path, name, payload):
-    """Makes a file that is the only member of a clean raid1 with superblock 1.2.
+    """Makes a file that is the only member of a clean raid1 array with superblock 1.2.  Returns the path.
 
-    struct mdp_superblock_1 of linux/raid/md_p.h defines the format.
+    The struct mdp_superblock_1 in linux/raid/md_p.h defines the format.
     """
     data_offset, data_size = MIB, os.path.getsize(payload)
     set_uuid = uuid.uuid5(uuid.NAMESPACE_DNS, name).bytes
@@ -277,7 +281,8 @@ def md_member(path, name, payload):
     return path
 
 
-# Each of these functions makes target/0.raw, and target/1.raw for a second disk.  work is an empty directory.
+# Each of the following functions makes a layout.  The first disk is target/0.raw; a second disk is target/1.raw.  The
+# argument "work" is an empty directory for temporary files.
 
 def on_partition(filesystem):
     def make(seed_directory, target, work):
@@ -290,12 +295,19 @@ def on_bare_disk(seed_directory, target, work):
 
 
 def builder_disk(debs):
-    """Returns the disk of a guest that makes disks.  Its root is on ext4, so the kernel can mount FS_UUID on btrfs."""
+    """Returns the disk of a guest that makes other disks.
+
+    The root of this guest is on ext4, so that the guest can mount a btrfs that has the same UUID, FS_UUID.
+    """
     return disk(STABLE, "plain", "ext4", tuple(deb for deb in debs if not has_package([deb])))
 
 
 def fill_in_guest(builder, seed_directory, work, *blank, option="defaults"):
-    """Copies the seed, in a guest, to the empty file system on the blank files; returns the filled files."""
+    """Boots a guest, which copies the seed to a new file system.
+
+    The argument "blank" has the files on which the file system is.  Returns the paths of new files, which have the
+    file system with the seed.
+    """
     archive, full = work / "seed.tar", [path.with_suffix(".full") for path in blank]
     run("tar", "-C", seed_directory, "-cf", archive, ".")
     disks = [(builder.paths[0], None, False), (archive, None, True), *((path, None, False) for path in blank)]
@@ -307,7 +319,7 @@ def fill_in_guest(builder, seed_directory, work, *blank, option="defaults"):
 
 
 def on_xfs(seed_directory, target, work, builder):
-    """mkfs.xfs of Debian 12 cannot copy a directory into the new file system."""
+    """Copies the seed in a guest, because mkfs.xfs of Debian 12 cannot copy a directory to the new file system."""
     write_fstab(seed_directory, "xfs")
     blank = sparse(work / "xfs", FS_SIZE)
     mkfs("xfs", blank)
@@ -316,7 +328,10 @@ def on_xfs(seed_directory, target, work, builder):
 
 
 def on_two_disks(seed_directory, target, work, builder):
-    """Both disks have data and metadata.  mkfs.btrfs can copy a directory only to one disk."""
+    """Makes a btrfs on two disks, both with data and metadata.
+
+    Copies the seed in a guest, because mkfs.btrfs can copy a directory only to a file system on one disk.
+    """
     write_fstab(seed_directory, "btrfs")
     blank = [sparse(work / name, FS_SIZE) for name in ("first", "second")]
     mkfs("btrfs", "-d", "raid0", "-m", "raid1", *blank)
@@ -350,7 +365,7 @@ def on_luks(seed_directory, target, work):
             run(*command)
             break
         except RuntimeError as error:
-            # qemu-img measures its own speed, which can fail on a busy machine.
+            # qemu-img measures the CPU time of its key derivation.  The measurement can fail on a busy machine.
             if "accurate CPU usage" not in str(error) or attempt == 19:
                 raise
     run("cryptsetup", "luksUUID", "--batch-mode", "--uuid", CRYPT_UUID, work / "luks")
@@ -358,9 +373,10 @@ def on_luks(seed_directory, target, work):
 
 
 def beside_root(at_least=0):
-    """Puts root on btrfs, and swap space, LVM, md, bcache and unusual labels on other partitions.
+    """Returns a function that makes a disk with root on btrfs and with many other partitions.
 
-    at_least: adds empty partitions up to this number.
+    The other partitions have swap space, LVM, md, bcache or an ext4 with an unusual label.  Then empty partitions
+    follow, until the disk has "at_least" partitions.
     """
     def make(seed_directory, target, work):
         root = make_fs(seed_directory, work, "btrfs", f"UUID={SWAP_UUID} none swap sw 0 0")
@@ -378,7 +394,7 @@ def beside_root(at_least=0):
 
 
 def discoverable(seed_directory, target, work):
-    """Makes all partitions that a loader and systemd need, with their GPT types.  There is no fstab."""
+    """Makes a disk on which a boot loader and systemd find all partitions by their GPT types, without fstab."""
     root = make_fs(seed_directory, work, "ext4", fstab=False)
     esp = sparse(work / "esp", 160 * MIB)
     run("mkfs.vfat", "-F", "32", "-n", "ESP", esp)
@@ -389,7 +405,8 @@ def discoverable(seed_directory, target, work):
 def dos_partitioned(path, primary, logical):
     """Makes a disk with a DOS partition table.
 
-    The file primary goes into a primary partition, and the file logical into a logical partition.
+    The primary partition has the content of the file "primary".  The logical partition has the content of the file
+    "logical".
     """
     first, second = rounded_size(primary), rounded_size(logical)
     sectors = [(MIB, first, "83"), (MIB + first, second + 2 * MIB, "5"), (2 * MIB + first, second, "83")]
@@ -400,13 +417,13 @@ def dos_partitioned(path, primary, logical):
 
 
 def on_dos(seed_directory, target, work):
-    """Makes the default layout of Debian's installer.  The swap space is large enough to hibernate."""
+    """Makes the default layout of Debian's installer, with enough swap space to hibernate."""
     root = make_fs(seed_directory, work, "ext4", f"UUID={SWAP_UUID} none swap sw 0 0")
     dos_partitioned(target / "0.raw", root, make_swap(work, 512 * MIB))
 
 
 def on_dos_lvm(seed_directory, target, work):
-    """Makes the installer's layout with LVM: /boot, and a volume group with root and swap space."""
+    """Makes the layout of Debian's installer with LVM: /boot, and a volume group with root and swap space."""
     root = make_fs(seed_directory, work, "ext4", f"UUID={BOOT_UUID} /boot ext4 defaults 0 2",
                    f"/dev/mapper/{VG}-swap_1 none swap sw 0 0")
     boot = small_ext4(work / "boot", 8 * MIB, "-U", BOOT_UUID)
@@ -414,7 +431,7 @@ def on_dos_lvm(seed_directory, target, work):
 
 
 def on_live_medium(seed_directory, target, work):
-    """Makes a live system: one partition has the seed in a squashfs, and another one keeps the changes."""
+    """Makes a live system.  The first partition has the seed as squashfs; the second partition keeps changes."""
     chroot(seed_directory, "mksquashfs", "/", "/tmp/squashfs", "-wildcards", "-e", "proc/*", "tmp/*",
            "-comp", "zstd", "-Xcompression-level", "1", "-quiet", "-no-progress")
     live, union = work / "medium/live/filesystem.squashfs", work / "persistence/persistence.conf"
@@ -431,7 +448,7 @@ def on_live_medium(seed_directory, target, work):
 BY_FS = {"uuid": f"UUID={FS_UUID}", "label": f"LABEL={FS_LABEL}"}
 BY_PART = {"partuuid": f"PARTUUID={PART_UUID}", "partlabel": f"PARTLABEL={PART_LABEL}"}
 
-# Each layout has a function that makes the disk, and the values that root= can take.
+# Maps each layout to the function that makes the disk, and to the possible values of root=.
 ROOTS = {
     "btrfs": (on_partition("btrfs"), BY_FS | BY_PART),
     "btrfs-disk": (on_bare_disk, BY_FS),

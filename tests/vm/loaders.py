@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Makes disks that boot by firmware and boot loader; the loader's own tools install it.
+"""Makes disks that boot through firmware and a boot loader.  The boot loader's own tools install the boot loader.
 
-The own disk and the base image have different marks in the kernel command line and in the initramfs.  So a guest shows
-from which disk its loader read these.
+The kernel command line and the initramfs have a mark, which is different on the guest's own disk and on the base image.
+So the tests can check from which disk the boot loader read the kernel command line and the initramfs.
 """
 
 import mmap
@@ -16,18 +16,19 @@ from guest import KERNEL_OPTIONS, Guest
 from images import cache_path, cached, progress, run
 
 MARK = "loaded-from"
-OWN, BASE = f"{MARK}=own.", f"{MARK}=base"      # both have the same length
+OWN, BASE = f"{MARK}=own.", f"{MARK}=base"      # mark_own() needs two texts of the same length
 CMDLINE = f"{KERNEL_OPTIONS} rw {BASE}"
 OVMF = "/usr/share/OVMF/OVMF_{}_4M.fd"
-# Debian's package ovmf has these files.  "snapshot" discards what a guest writes to its variables.
+# Debian's package ovmf has the files of OVMF.  With snapshot=on, QEMU does not write the firmware's variables to the
+# file.
 FIRMWARE = {
     "seabios": [],
     "ovmf": ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF.format('CODE')}",
              "-drive", f"if=pflash,unit=1,format=raw,snapshot=on,file={OVMF.format('VARS')}"],
 }
 
-# A cpio archive before the initramfs has the mark.  initramfs-tools reads conf.d and systemd starts the service; both
-# write the mark to the kernel's log.
+# These commands put a cpio archive with the mark before the initramfs.  An initramfs of initramfs-tools runs the file
+# in conf.d, and an initramfs with systemd starts the service.  Both write the mark to the kernel's log.
 INITRD = dedent(f"""\
     version=$(uname -r)
     mkdir -p /mark/conf/conf.d /mark/etc/systemd/system/sysinit.target.wants
@@ -62,7 +63,8 @@ SYSTEMD_BOOT = INITRD + MOUNT_ESP + dedent(f"""\
     bootctl --esp-path=/efi --no-variables install
     kernel-install add $version /boot/vmlinuz-$version /boot/initrd.img-$version
     """)
-# There is no root=.  systemd finds root by its GPT type, on the disk from which the firmware read the kernel image.
+# The kernel command line has no root=.  systemd searches the disk from which the firmware read the kernel image, and
+# finds root by its GPT type.
 UKI = INITRD + MOUNT_ESP + dedent(f"""\
     mkdir -p /efi/EFI/BOOT
     ukify build --linux=/boot/vmlinuz-$version --initrd=/boot/initrd.img-$version --cmdline='{CMDLINE}' \\
@@ -74,7 +76,7 @@ UKI = INITRD + MOUNT_ESP + dedent(f"""\
 class Loader:
     firmware: str       # a key of FIRMWARE
     flavour: str        # a key of images.FLAVOURS
-    script: str         # installs the loader, in a guest
+    script: str         # shell commands that install the boot loader in a guest
 
 
 LOADERS = {
@@ -86,7 +88,7 @@ LOADERS = {
 
 
 def disks(suite, loader, debs):
-    """Returns the images of the own disk and of the base image."""
+    """Returns the images of the guest's own disk and of the base image."""
     disk = layouts.disk(suite, loader.flavour, "discoverable", debs)
     path = cache_path("disks", f"{suite}-{loader.flavour}-loader", debs, disk.paths[0].parent.name, loader.script,
                       Path(__file__).read_text())
@@ -115,6 +117,6 @@ def mark_own(base, own):
 
 
 def loaded_from(guest):
-    """Returns from which disk, "own" or "base", the loader read the kernel command line and the initramfs."""
+    """Returns the source of the kernel command line and the source of the initramfs, each "own" or "base"."""
     return tuple(re.search(rf"{MARK}=(own|base)", guest.run(command)).group(1)
                  for command in ("cat /proc/cmdline", f"dmesg | grep 'initramfs {MARK}'"))

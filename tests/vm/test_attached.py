@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A base image stays inert while programs read it again, open it and use it."""
+"""Checks that a base image stays inert while programs read it again, open it or use it."""
 
 import re
 
@@ -13,7 +13,7 @@ from layouts import sparse
 
 MANUAL = (SOURCE / "man/baseimage-udev.7.in").read_text()
 
-# After each command, the kernel or udevd reads the disk or its partition table again.
+# Each command makes the kernel or udevd read the disk or the partition table again.
 REREADS = {
     "rereadpt": "blockdev --rereadpt /dev/baseimage",
     "partprobe": "partprobe /dev/baseimage",
@@ -34,7 +34,7 @@ def test_base_image__read_again(suite, boot):
                 guest.run(command)
                 guest.settle()
                 assert_inert(guest)
-        # The disk grows and gets another partition table.
+        # Now the disk becomes larger and gets a different partition table.
         guest.monitor("block_resize", **{"node-name": node, "size": 2 << 30})
         guest.run("echo 'start=2048,size=8192' | sfdisk --label dos --no-tell-kernel /dev/baseimage;"
                   " blockdev --rereadpt /dev/baseimage")
@@ -45,14 +45,15 @@ def test_base_image__read_again(suite, boot):
 
 
 def test_partition__open(boot):
-    """A partition that a process has open stays until the process closes it.
+    """Checks that the rule does not delete a partition that a process has open.
 
-    The partition is as inert as the disk, and baseimage-status reports it.
+    Programs that ask udev ignore the partition, and baseimage-status reports it.  After the process has closed the
+    partition, the rule deletes the partition.
     """
     with boot(layout="beside") as guest:
         plug_base(guest)
         assert_inert(guest)
-        # The stopped queue lets the shell open the partition before udevd handles its event.
+        # While the queue is stopped, the shell can open the partition before udevd handles the event of the partition.
         guest.run("udevadm control --stop-exec-queue; partx --add /dev/baseimage; exec 9</dev/vdb7;"
                   " udevadm control --start-exec-queue")
         guest.settle()
@@ -65,7 +66,10 @@ def test_partition__open(boot):
 
 
 def test_partitions__kept(boot):
-    """With baseimage_udev=partitions, programs that ask udev ignore the partitions.  The initramfs unbinds the disk."""
+    """Checks that baseimage_udev=partitions keeps the partitions, and that programs that ask udev ignore them.
+
+    With this option, the rule in the initramfs unbinds the base image.
+    """
     with boot("around", append="baseimage_udev=partitions", layout="beside") as guest:
         assert times_bound(guest) == {2}
         assert_inert(guest, partitions=True)
@@ -77,22 +81,22 @@ def test_partitions__kept(boot):
 
 
 def test_boot__without_local_and_systemd(boot):
-    """boot=scan finds root with blkid only, and the init is not systemd."""
+    """Boots with boot=scan, which finds root with blkid and not with udev's links, and without systemd."""
     with boot("around", "partuuid", append=f"boot=scan init={PLAIN_INIT}") as guest:
         assert guest.run("cat /proc/1/comm") == "plain-init\n"
         assert leaks(guest, ignored_units="") == {}
-        # cmp reads both base images to their end.
+        # cmp reads both base images completely.
         guest.run("cmp " + " ".join(f"/dev/{name}" for name in base_disks(guest)))
 
 
 OTHER_RULES = {
-    # This is autopkgtest's rule.
+    # This is a copy of autopkgtest's rule.
     "/run/udev/rules.d/61-baseimage.rules":
         'KERNEL=="vd*[!0-9]", ENV{ID_SERIAL}=="BASEIMAGE", OPTIONS+="link_priority=-1024", SYMLINK+="baseimage",'
         ' ENV{ID_FS_UUID}="", ENV{ID_FS_TYPE}="", ENV{ID_FS_LABEL}=""',
-    # This rule sets properties before the package's rule, whose helper clears them.
+    # This rule sets properties.  Then the package's rule runs the helper, which empties the properties.
     "/run/udev/rules.d/50-inside.rules": 'KERNEL=="vd*", ENV{ID_FS_UUID}="1", ENV{ID_FS_TYPE}="ext4"',
-    # An empty file masks the rule.
+    # This empty file masks the rule of udev with the same name.
     "/etc/udev/rules.d/60-persistent-storage.rules": "",
 }
 
@@ -112,24 +116,30 @@ def test_base_image__beside_other_rules(boot):
 
 @pytest.mark.all_only
 def test_base_image__beside_other_packages(boot):
-    """The flavour "others" has scanners and rules.  The kernel has no module for ZFS, so the units of ZFS fail."""
+    """Checks that the base image is inert with the scanners and rules of other packages (flavour "others").
+
+    The units of ZFS fail because the kernel has no module for ZFS.
+    """
     with boot("before", flavour="others") as guest:
         plug_base(guest)
         assert leaks(guest, ignored_units="zfs") == {}
         assert found_by_scanners(guest) == {}
 
 
-# The output of these scanners does not contain the name of the base image.  leaks() finds their effects.
+# These scanners print no names of disks.  leaks() finds the effects of these scanners.
 SILENT_SCANNERS = {"mdadm --assemble", "sfdisk", "parted"}
 
 
 @pytest.mark.parametrize("flavour", ["plain", pytest.param("others", marks=pytest.mark.all_only)])
 def test_scanners__see_the_twin(flavour, boot):
-    """Without the package, each scanner finds the base image.  So the scanner can show that the package works."""
+    """Checks that each scanner finds the base image if the package is not installed.
+
+    Otherwise the tests with this scanner would pass without the package.
+    """
     with boot(flavour=flavour, layout="beside", package=False) as guest:
         installed = {name for name, (program, _) in SCANNERS.items() if guest.run(f"command -v {program} || :")}
         assert flavour != "others" or installed == SCANNERS.keys()
-        # btrfs names both disks only if one of them is newer.
+        # btrfs prints the names of both disks only if the content of one disk is newer.
         guest.run("touch /written && sync")
         plug_base(guest)
         found = found_by_scanners(guest)
@@ -138,7 +148,7 @@ def test_scanners__see_the_twin(flavour, boot):
 
 @pytest.mark.all_only
 def test_lvm__bare_disk(boot):
-    """LVM finds a PV on the whole disk, until the manual's LVM filter excludes it."""
+    """Checks that LVM finds a PV on a whole base image, and that the manual's LVM filter prevents this."""
     with boot("before", "mapper", layout="lvm-disk") as guest:
         assert leaks(guest, ignored_units="lvm2-monitor") == {}
         assert "vgchange" in found_by_scanners(guest)
@@ -149,18 +159,21 @@ def test_lvm__bare_disk(boot):
         assert guest.run("readlink -f $(pvs --noheadings -o pv_name)") == "/dev/vdb\n"
 
 
-# A new block device with the same content changes this output.
+# If there is a new block device with the same content, the output of these commands changes.
 LINKS_AND_CONTENT = "find /dev/disk -type l -printf '%p %l\\n' | sort; blkid -c /dev/null | sort; pvs"
 
 
 @pytest.mark.all_only
 def test_manual__reads_a_file(make_disk, boot, tmp_path):
-    """The manual's commands change no link.  A loop device steals a link from the own disk."""
+    """Checks that the manual's commands to read a file change no link.
+
+    Then checks that a loop device changes the links: a link of the guest's own disk leads to the loop device.
+    """
     text = re.search(r"^\.Ss Reading a file\n(.*?)^\.S[sh]", MANUAL, re.M | re.S)[1].replace("\\e", "\\")
     (debugfs,), (copy,), (restore,) = (re.findall(f"^{program} .*", text, re.M)
                                        for program in ("debugfs", "dd", "btrfs restore"))
     with boot(layout="ext4") as guest:
-        # /media has room for a copy.
+        # The manual's commands copy the partition to /media.
         guest.plug(sparse(tmp_path / "room.raw", 2 << 30), "ROOM", readonly=False)
         guest.run("mkfs.ext4 -q /dev/vdb; udevadm trigger --settle /dev/vdb; mount /dev/vdb /media")
         node, = plug_base(guest)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs debian/tests with autopkgtest, in a QEMU guest with the packages installed.
+"""Runs debian/tests with autopkgtest, in a QEMU guest that has the packages.
 
-No test runs debian/tests/boot, which boots a guest in the guest: that takes hours without KVM.
+No test here runs debian/tests/boot.  debian/tests/boot boots a guest inside the guest, which takes hours without KVM.
 """
 
 import hashlib
@@ -15,11 +15,13 @@ from guest import QUICK, accelerator, take_slot
 from images import LOGS, run, unpacked, write_script
 from inert import SERIAL
 
-# An emulated guest on a busy machine needs these.
+# An emulated guest on a busy machine needs these long timeouts.
 BOOT_SECONDS, TIMEOUT_FACTOR = 900, 5
 
-# autopkgtest runs this script instead of QEMU.  autopkgtest itself asks for KVM if there is a /dev/kvm, keeps no log of
-# the console, and forwards a fixed port of the host.  Two guests cannot share that port.
+# autopkgtest runs this script in place of QEMU.  The script changes the options for QEMU:
+# - It removes -enable-kvm and -cpu, because accelerator() chooses these options.
+# - It removes -net, because autopkgtest forwards a fixed port of the host, so that a second guest could not start.
+# - It adds a log of the console.
 QEMU = """\
 #!/bin/sh
 last=
@@ -40,9 +42,9 @@ pytestmark = pytest.mark.all_only
 
 @pytest.fixture
 def autopkgtest(request, tmp_path):
-    """Returns a function that runs tests of debian/tests; the function returns the directory of artifacts and logs."""
+    """Returns a function that runs tests of debian/tests, and returns the directory with artifacts and logs."""
     initrd, raw, qemu = (tmp_path / name for name in ("initrd", "disk.raw", "qemu-system-x86_64"))
-    # This file tells autopkgtest that the tree is built.
+    # If this file exists, autopkgtest does not build the source tree.
     (copy_source(tmp_path / "source") / "debian/files").touch()
     console = LOGS / f"{request.node.name.removeprefix('test_')}.console.log"
 
@@ -51,7 +53,8 @@ def autopkgtest(request, tmp_path):
         path, = disk.paths
         run("qemu-img", "convert", "-O", "raw", path, raw)
         initrd.write_bytes(unpacked(disk.initrd))
-        # The disk has no boot loader.  KERNEL_OPTIONS allows one serial line, but this guest needs two.
+        # QEMU boots the kernel itself, because the disk has no boot loader.  QEMU does not get KERNEL_OPTIONS,
+        # because with these options the kernel uses one serial line, and autopkgtest needs two serial lines.
         write_script(qemu, QEMU.format(console=console, more=shlex.join([
             *accelerator(), "-nic", "none", "-kernel", str(disk.kernel), "-initrd", str(initrd),
             "-append", f"console=ttyS0 panic=5 {QUICK} root={disk.roots['partuuid']} ro"])))
@@ -82,7 +85,7 @@ def test_autopkgtest__base_image_attached(suite, make_disk, autopkgtest, tmp_pat
 
 
 def test_autopkgtest__base_image_made(make_disk, autopkgtest):
-    """No base image is attached, so debian/tests/guest makes one."""
+    """Runs debian/tests/guest without an attached base image, so that debian/tests/guest makes a base image."""
     assert_passed(autopkgtest(["guest"], make_disk("sid", "autopkgtest")), "guest")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Builds the package for every architecture, and runs the helper with qemu-user."""
+"""Cross-builds the package for each architecture, and runs the helper with qemu-user."""
 
 import pytest
 
@@ -32,10 +32,10 @@ def test_cross(suite, architecture, unit_test, tmp_path):
     assert helper.stat().st_size <= (8 if architecture == NATIVE else 12) * KIB
     assert "There is no dynamic section" in run("readelf", "--dynamic", helper)
     assert run("dpkg-deb", "-f", deb, "Static-Built-Using").startswith("musl (= ")
-    # The name of the emulator makes binfmt_misc unnecessary.
+    # The script below runs the emulator by name, so the kernel does not need binfmt_misc.
     emulator = "" if architecture == NATIVE else f"qemu-{TRIPLETS[architecture].split('-')[0]}"
     if architecture == "loong64":
-        # qemu-user of Debian 12 lacks instructions that gcc uses.
+        # The qemu-user of Debian 12 does not emulate some instructions that gcc uses.
         emulator = static_qemu() / emulator
     write_script(tmp_path / "program", f"#!/bin/sh\nexec {emulator} {helper} \"$@\"\n")
     assert "100%: " in run(unit_test, env={"HELPER": str(tmp_path / "program")})

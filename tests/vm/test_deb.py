@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks the .deb files, and installs them in chroots, where no udevd runs."""
+"""Checks the .deb files, and installs the packages in chroots, in which no udevd runs."""
 
 import re
 import shutil
@@ -33,7 +33,7 @@ def test_helper__small_and_static(helper):
 
 
 def test_helper__segments(helper):
-    """The helper has no executable stack, no segment that is writable and executable, and no setuid bit."""
+    """Checks that the helper has no executable stack, no writable and executable segment, and no setuid bit."""
     flags = re.findall(r"^  (LOAD|GNU_STACK) .* (R?[ W][ E]) +0x", run("readelf", "--segments", "--wide", helper), re.M)
     assert ("GNU_STACK", "RW ") in flags
     assert not [flag for flag in flags if "W" in flag[1] and "E" in flag[1]]
@@ -41,7 +41,10 @@ def test_helper__segments(helper):
 
 
 def test_status__hardened(status_deb, tmp_path):
-    """baseimage-status has all hardening of Debian 12.  Newer releases add two checks, one of them for arm64 only."""
+    """Checks that baseimage-status has all hardening options of Debian 12.
+
+    A newer hardening-check also checks two options that Debian 12 does not use, so this test disables these checks.
+    """
     run("dpkg-deb", "-x", status_deb, tmp_path)
     program = tmp_path / "usr/bin/baseimage-status"
     known = run("sh", "-c", "hardening-check --help || :")
@@ -54,7 +57,7 @@ def test_status__hardened(status_deb, tmp_path):
 def make_chroot(deb, status_deb, tmp_path):
     """Returns a function that makes a chroot of a guest's system.
 
-    package: whether baseimage-udev is installed.  /build/package.deb is the package in both cases.
+    If the argument "package" is true, baseimage-udev is installed.  The chroot always has /build/package.deb.
     """
     def make(suite="bookworm", flavour="plain", package=False):
         debs = (status_deb,) if suite != "bullseye" else ()
@@ -65,7 +68,8 @@ def make_chroot(deb, status_deb, tmp_path):
 
 
 INSTALL = "chroot $root dpkg --install /build/package.deb\n"
-# Prints for each initramfs how many files of the package it has: rule, helper, marker and the marker's directory.
+# Prints how many files of the package are in each initramfs.  With the package these are 4: the rule, the helper, the
+# marker and the marker's directory.
 COUNT = """\
 for image in $root/boot/initrd.img-*; do
 	list=lsinitramfs
@@ -73,10 +77,10 @@ for image in $root/boot/initrd.img-*; do
 	chroot $root $list /boot/${image##*/} | grep -c 'usr/lib/.*baseimage' || :
 done
 """
-# dpkg runs with these arguments.  Afterwards each initramfs has so many files of the package.
+# Each row has arguments of dpkg, and the number of files of the package that each initramfs has afterwards.
 STEPS = [("--install /build/older.deb", 4), ("--install /build/package.deb", 4), ("--install /build/package.deb", 4),
          ("--remove baseimage-udev", 0), ("--purge baseimage-udev", 0)]
-# Adds an older kernel, and images that the initramfs generator does not write.
+# Adds an older kernel, and images that the package cannot regenerate.
 OTHER_KERNEL_AND_IMAGES = """\
 version=$(ls $root/lib/modules)
 for file in vmlinuz config System.map initrd.img; do
@@ -100,7 +104,7 @@ OTHER_IMAGES = {
 @pytest.mark.parametrize("suite, flavour", [
     ("bookworm", "plain"), pytest.param("trixie", "dracut", marks=pytest.mark.all_only)])
 def test_chroot__installed_and_purged(suite, flavour, older_deb, make_chroot, fault):
-    """dpkg regenerates the initramfs of every kernel, and names the images that it cannot regenerate."""
+    """Checks that dpkg regenerates the initramfs of every kernel, and prints the images that need other commands."""
     chroot = make_chroot(suite, flavour)
     shutil.copy(older_deb, chroot.build)
     with fault("dpkg: no udevd runs"):
@@ -114,14 +118,14 @@ def test_chroot__installed_and_purged(suite, flavour, older_deb, make_chroot, fa
     version = re.search(r"/var/lib/kdump/initrd.img-(\S+) was not regenerated", output)[1]
     for image, command in OTHER_IMAGES.items():
         line = f"baseimage-udev: {image} was not regenerated; to regenerate it: {command}".replace("{}", version)
-        # Each step but the purge prints the line.
+        # Each step except the purge prints the line.
         assert output.count(line) == len(STEPS) - 1, (line, output)
     assert "baseimage-udev: /boot/initrd" not in output
 
 
 @needs_mounts
 def test_chroot__no_updates(make_chroot, fault):
-    """The administrator forbids updates: dpkg names the initramfs and the command that regenerates it."""
+    """Checks that dpkg prints the command that regenerates the initramfs if update_initramfs=no forbids this."""
     chroot = make_chroot()
     with fault("dpkg: update_initramfs=no"):
         output = chroot.run("echo update_initramfs=no >$root/etc/initramfs-tools/update-initramfs.conf\n" + INSTALL)
@@ -131,7 +135,10 @@ def test_chroot__no_updates(make_chroot, fault):
 
 @needs_mounts
 def test_chroot__dpkg_root(make_chroot):
-    """dpkg --root sets DPKG_ROOT and runs the scripts outside of the system.  Then the scripts do nothing."""
+    """Checks that the maintainer scripts do nothing if DPKG_ROOT is set.
+
+    "dpkg --root" sets DPKG_ROOT if it runs the scripts outside the system that it changes.
+    """
     script = ("for s in postinst postrm; do"
               " DPKG_ROOT=/nonexistent sh -x $s configure; DPKG_ROOT=/x sh -x $s remove; done")
     chroot = make_chroot()
@@ -148,7 +155,10 @@ GENERATORS = {
 @needs_mounts
 @pytest.mark.parametrize("flavour", GENERATORS)
 def test_initramfs__fails_without_helper(flavour, make_chroot, fault):
-    """The generator fails, because a guest could boot from the base image with such an initramfs."""
+    """Checks that the initramfs generator fails if the helper is missing.
+
+    With an initramfs that lacks the helper, the guest could boot from the base image.
+    """
     with fault(f"{flavour}: no helper"):
         output = make_chroot("trixie", flavour, package=True).inside(
             "rm /usr/lib/udev/baseimage_id\n"
@@ -158,7 +168,7 @@ def test_initramfs__fails_without_helper(flavour, make_chroot, fault):
 
 @needs_mounts
 def test_dracut__sysroot(make_chroot):
-    """dracut --sysroot copies rule and helper from the other system, and includes the module udev-rules."""
+    """Checks that dracut --sysroot copies the rule and the helper from the sysroot, and includes udev-rules."""
     output = make_chroot("trixie", "dracut", package=True).inside(
         "mkdir -p /sysroot/var/tmp /sysroot/boot; cp -a /etc /usr /sysroot\n"
         "for d in bin sbin lib lib64; do ln -s usr/$d /sysroot/$d; done\n"
@@ -171,7 +181,7 @@ def test_dracut__sysroot(make_chroot):
 
 @needs_mounts
 def test_chroot__read_only_sys(make_chroot, fault):
-    """A container has a read-only /sys and no udevd."""
+    """Checks that dpkg can install the package in a container, which has a read-only /sys and no udevd."""
     with fault("dpkg: /sys read-only"):
         output = make_chroot().run("unshare --net mount -t sysfs -o ro none $root/sys\n" + INSTALL
                                    + "chroot $root dpkg-query -W -f '${Status}' baseimage-udev")
@@ -180,7 +190,7 @@ def test_chroot__read_only_sys(make_chroot, fault):
 
 @needs_mounts
 def test_chroot__boot_full(make_chroot, fault):
-    """dpkg fails while /boot is full, and continues after there is room."""
+    """Checks that dpkg fails while /boot is full, and that "dpkg --configure" succeeds after there is room."""
     with fault("dpkg: /boot full"):
         output = make_chroot().run(
             "cp -a $root/boot $root/tmp/boot\n"
@@ -199,7 +209,7 @@ def test_chroot__boot_full(make_chroot, fault):
 @needs_mounts
 @pytest.mark.parametrize("suite", ["bullseye", "bookworm", "trixie", "sid"])
 def test_chroot__helper_runs(suite, make_chroot):
-    """The helper of one .deb runs on all releases."""
+    """Checks that the helper runs on all releases, although the package is built once."""
     output = make_chroot(suite, package=True).run(
         "chroot $root env ID_SERIAL=BASEIMAGE /usr/lib/udev/baseimage_id")
     assert output.endswith('ID_FS_UUID=""\nID_FS_TYPE=""\nSYSTEMD_READY=0\nSYSTEMD_IGNORE=1\n')
@@ -217,7 +227,7 @@ PRINT_RULE = {
     "dracut": dracut_prints("no-hostonly"),
     "dracut-hostonly": dracut_prints("hostonly"),
 }
-# The administrator runs a command.  The flag tells whether the initramfs has the package's rule afterwards.
+# Each row has a command of the administrator, and whether an initramfs then has the package's rule.
 ADMINISTRATOR = {
     "mask": ("ln -s /dev/null /etc/udev/rules.d/59-baseimage.rules", False),
     "own": ("echo 'ENV{OWN}=\"1\"' >/etc/udev/rules.d/59-baseimage.rules", False),
@@ -230,7 +240,7 @@ ADMINISTRATOR = {
     "own", pytest.param("mask", marks=pytest.mark.all_only), pytest.param("none", marks=pytest.mark.all_only)])
 @pytest.mark.parametrize("flavour", PRINT_RULE)
 def test_initramfs__administrators_rule(flavour, kind, make_chroot):
-    """In the initramfs as in the system, a rule in /etc replaces the package's rule."""
+    """Checks that a rule in /etc replaces the package's rule in the initramfs, as it does in the running system."""
     command, ours = ADMINISTRATOR[kind]
     output = make_chroot("trixie", flavour.removesuffix("-hostonly"), package=True).inside(
         f"{command}\n{PRINT_RULE[flavour]}")

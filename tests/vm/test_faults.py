@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Breaks parts of the system: the base image stays inert, and other devices stay as they are."""
+"""Breaks parts of the system, and checks that the base image stays inert and that other devices do not change."""
 
 import json
 import re
@@ -13,9 +13,10 @@ HELPER = "/usr/lib/udev/baseimage_id"
 
 
 def test_helper__broken(boot, fault):
-    """Without the helper, the partitions stay: programs that ask udev ignore them, and baseimage-status reports them.
+    """Checks a system in which the helper is missing or hangs.
 
-    tests/udev tests the other faults of a helper.
+    The partitions exist, because only the helper deletes partitions.  Programs that ask udev ignore the partitions, and
+    baseimage-status reports the partitions.  tests/udev checks a helper with other faults.
     """
     with boot(layout="beside") as guest:
         guest.run("udevadm trigger --settle /dev/vda1")
@@ -28,12 +29,12 @@ def test_helper__broken(boot, fault):
             guest.run("udevadm trigger --settle /dev/vda1")
             assert properties(guest, "vda1") == own
             guest.unplug(node)
-        # At the event timeout, udevd kills the helper and drops the event.
+        # After the event timeout, udevd kills the helper and drops the event.
         guest.run(f"printf '#!/bin/sh\\nexec sleep 1000\\n' >{HELPER}; chmod +x {HELPER}")
         guest.run("echo event_timeout=8 >>/etc/udev/udev.conf; systemctl restart systemd-udevd")
         with fault("helper: hangs"):
             plug_base(guest)
-            # udevd has no record of the disk, but the partitions exist.
+            # The partitions exist, and udevd has no record of the disk, because udevd dropped the event.
             found = leaks(guest)
             assert found.keys() <= {"udev", "partitions"}, found
 
@@ -64,7 +65,8 @@ def test_storm__sixteen_while_triggered(boot, fault):
         assert "killed" not in udevd_kills(guest)
 
 
-# If the output does not escape these names, each name adds a line to the output.
+# These names contain a newline.  If a program prints such a name without escapes, a line of its output begins with
+# "E:FORGED".
 HOSTILE = """\
 import os
 name = "x\\nE:FORGED=1\\n%s\\"'\\\\ \\x1b[31m"
@@ -84,7 +86,10 @@ OUTPUTS = {
 
 @pytest.mark.all_only
 def test_names__hostile(boot, fault):
-    """Without the package, partitions, labels, links and a mount point with hostile names are leaks."""
+    """Checks that baseimage-status and udev escape the names in their output.
+
+    The package is not installed, so the links, labels and mount points with these names are leaks.
+    """
     with boot(layout="beside", package=False) as guest:
         plug_base(guest)
         guest.run(f"python3 - <<'END'\n{HOSTILE}END\nmount -o ro /dev/vdb7 /mnt/x*")
@@ -92,14 +97,14 @@ def test_names__hostile(boot, fault):
             with fault(f"hostile names: {name}"):
                 output = guest.run(command, check=False)
                 assert "FORGED" in output
-                # udev's record keeps UTF-8; baseimage-status prints ASCII only.
+                # udev's record can have UTF-8.  The output of baseimage-status is ASCII.
                 assert not re.search(r"^E:FORGED|[\0-\t\v-\x1f\x7f]", output, re.M), output
                 assert output.isascii() or name == "record", output
                 assert name != "JSON" or json.loads(output)["baseimages"][0]["state"] == "leaking"
 
 
 def release_slot_for_root(guest):
-    """Releases the guest's slot, because the initramfs waits for root until the boot fails."""
+    """Releases the guest's slot when the initramfs begins to wait for root.  The guest then only waits."""
     guest.await_console(WAITS_FOR_ROOT)
     guest.release_slot()
 

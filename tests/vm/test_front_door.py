@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The commands of README print one line if the machine lacks something."""
+"""Checks that each command of README prints one line if this machine lacks a requirement."""
 
 import os
 import re
@@ -32,18 +32,18 @@ def source(directory):
     return directory / "source"
 
 
-# A file system that reports much free space.
+# Mounts a file system that reports 64 GiB of free space.
 ROOM = 'mount -t tmpfs -o size=64g none "$XDG_CACHE_HOME"'
-# Each row has what a machine can lack, the command that takes it away, and the message.
+# Maps each requirement to a command that runs another command without this requirement, and to the expected message.
 LACKS = {
-    # tests/demo needs guests.
+    # Only tests/demo fails without these requirements, because it needs guests.
     "an ordinary user's ids": (["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
                                "nobody has no subordinate ids: sudo usermod|sudo apt-get install .* uidmap"),
     "network": (["unshare", "--net", "--mount", "sh", "-ec", f'{ROOM}; exec "$@"', "sh"],
                 "no network: Debian cannot be fetched"),
     "room": (["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o size=8m none "$XDG_CACHE_HOME"; exec "$@"', "sh"],
              "GiB are needed, 0 free; name another place with XDG_CACHE_HOME"),
-    # All commands need these.
+    # All commands fail without these requirements.
     "temporary room": (["unshare", "--mount", "sh", "-ec",
                         f'{ROOM}; mount -t tmpfs -o size=8m none "$TMPDIR"; exec "$@"', "sh"],
                        "2 GiB are needed, 0 free; name another place with TMPDIR"),
@@ -72,7 +72,7 @@ def test_front_door__says_what_is_lacking(command, lack, directory, source):
 
 
 def test_run__wrong_option():
-    """tests/run checks its arguments before it builds the program."""
+    """Checks that tests/run fails because of a wrong option before it builds the program."""
     result = subprocess.run(["tests/run", "--nosuch"], cwd=SOURCE, stdin=subprocess.DEVNULL, capture_output=True,
                             text=True, check=False)
     assert result.stderr.endswith("tests/run: no test to run: --nosuch\n"), result

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""In the initramfs, the rule changes no other disk's name, and the running system gets every base image back."""
+"""Checks the rule in the initramfs.
+
+The rule changes no name of another disk.  If the rule has unbound a base image, the running system binds it again.
+"""
 
 import dataclasses
 import re
@@ -18,7 +21,7 @@ BIND_RULES = "/run/udev/rules.d/59-baseimage-virtio*.rules"
 
 @pytest.mark.parametrize("attached", [pytest.param("before", marks=pytest.mark.all_only), "late"])
 def test_names__kept(attached, boot, tmp_path):
-    """root=/dev/vdb1 is on the own disk, even if the own disk comes while the initramfs waits for root."""
+    """Checks that the guest's own disk is /dev/vdb, even if this disk comes while the initramfs waits for root."""
     data = sparse(tmp_path / "data.raw", 64 * MIB)
     with boot(attached, "/dev/vdb1", append=LONG_WAIT, more=[(data, "DATA", False)], layout="ext4") as guest:
         guest.wait_until(lambda: len(guest.block_devices().split()) == 3)
@@ -30,13 +33,13 @@ def test_names__kept(attached, boot, tmp_path):
 
 
 def assert_unbound(guest):
-    """The base image has no driver, and baseimage-status reports it."""
+    """Checks that the base image has no driver, and that baseimage-status reports this."""
     assert base_disks(guest) == []
     assert exit_status(guest) == 2
 
 
 def test_handover__without_rule(boot, fault):
-    """The running system masks the rule, and the first bind fails."""
+    """Checks that the running system binds the base image, although the rule is masked and the first bind fails."""
     commands = f"ln -s /dev/null /etc/udev/rules.d/59-baseimage.rules; mount --bind /dev/full {BIND}"
     with (fault("no rule in the real system"),
           boot("before", append=before_init(commands), layout="btrfs-disk") as guest):
@@ -49,14 +52,14 @@ def test_handover__without_rule(boot, fault):
         assert guest.run(f"ls {BIND_RULES} 2>/dev/null || :") == ""
         guest.run("rm /etc/udev/rules.d/59-baseimage.rules; udevadm control --reload; udevadm trigger")
         guest.settle()
-        # btrfs found the base image while there was no rule.
+        # While the rule was masked, btrfs found the base image, and the kernel's log still has the message.
         found = leaks(guest)
         assert found.keys() <= {"kernel"}, found
 
 
 @pytest.mark.all_only
 def test_handover__fresh_run(boot, fault):
-    """A program mounts a new /run: baseimage-status prints the command that binds the disk."""
+    """Checks that baseimage-status prints the command that binds the disk if /run was replaced during the boot."""
     commands = "umount --lazy /run; mount -t tmpfs -o mode=755 tmpfs /run"
     with fault("a new /run"), boot("before", append=before_init(commands), layout="btrfs-disk") as guest:
         assert_unbound(guest)
@@ -67,7 +70,7 @@ def test_handover__fresh_run(boot, fault):
 
 @pytest.mark.all_only
 def test_handover__package_removed(boot, fault):
-    """The initramfs has the rule, and the running system has no package."""
+    """Checks that the base image is bound if the initramfs has the rule and the running system has no package."""
     commands = "rm /usr/lib/udev/rules.d/59-baseimage.rules /usr/lib/udev/baseimage_id"
     with (fault("the package is removed, and an old initramfs has the rule"),
           boot("before", append=before_init(commands), layout="lvm-disk") as guest):
@@ -75,9 +78,10 @@ def test_handover__package_removed(boot, fault):
 
 
 def test_partitions__never_announced_again(boot):
-    """LVM, which scans all disks at any time, finds no duplicate, even while udevd handles no events.
+    """Checks that LVM finds no duplicate after the initramfs, even while udevd handles no events.
 
-    Then the test binds the disk again, as an earlier rule did at coldplug: LVM finds the duplicate.
+    The second part of the test binds the base image again while udevd handles no events.  Then LVM finds the duplicate.
+    This shows that the first part would detect such a bind.
     """
     change = f"vgchange --addtag probe {VG} && vgchange --deltag probe {VG}"
     hold, release = "udevadm control --stop-exec-queue", "udevadm control --start-exec-queue"
@@ -96,7 +100,10 @@ def test_partitions__never_announced_again(boot):
 
 @needs_mounts
 def test_dracut__without_systemd(make_disk, boot, deb, status_deb, tmp_path):
-    """The rule recognises such an initramfs by /usr/lib/initrd-release.  The test removes the package's marker."""
+    """Checks that the rule recognises an initramfs of dracut without systemd by /usr/lib/initrd-release.
+
+    So the test removes the package's own marker from the initramfs.
+    """
     chroot = Chroot(seed("trixie", "dracut", (status_deb, deb)), tmp_path)
     chroot.inside("sed -i 's#! : >[^|]*/initramfs\" ||##' /usr/lib/dracut/modules.d/50baseimage-udev/module-setup.sh\n"
                   "version=$(ls /lib/modules)\n"

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The base image is inert in guests that boot by firmware and boot loader.  The loader can read either disk."""
+"""Checks that the base image is inert in guests that boot through firmware and a boot loader.
+
+The boot loader can read the kernel from the guest's own disk or from the base image.
+"""
 
 import re
 
@@ -10,9 +13,10 @@ from guest import BootFailed, SelfBooting, Silent
 from images import STABLE
 from inert import SERIAL, assert_inert, found_by_scanners, harm, leaks, root_disks, status
 
-# "before": the base image has the lower PCI slot, where it does most harm.
-# "advised": the own disk has the lower PCI slot and bootindex=1.
-# In Debian 12, systemd is not the init of the initramfs, so no guest there can boot without root=.
+# "before": the base image has the lower PCI slot.  This is the position in which it does most harm.
+# "advised": the guest's own disk has the lower PCI slot and bootindex=1.
+# The loader "ovmf-uki" boots without root=, which needs systemd in the initramfs.  In Debian 12, systemd is not the
+# init of the initramfs.
 CASES = [*((STABLE, loader, "before") for loader in loaders.LOADERS),
          (STABLE, "ovmf-grub", "advised"), ("sid", "ovmf-uki", "before")]
 
@@ -21,7 +25,7 @@ pytestmark = pytest.mark.all_only
 
 @pytest.fixture
 def boot_loader(request, deb, status_deb):
-    """Returns a function that makes a guest with a loader and a base image."""
+    """Returns a function that makes a guest with a boot loader and a base image."""
     def start(suite, name, attached, package):
         loader = loaders.LOADERS[name]
         own_path, base_path = loaders.disks(suite, loader, (status_deb, deb) if package else (status_deb,))
@@ -33,7 +37,7 @@ def boot_loader(request, deb, status_deb):
 
 
 def check_discoverable(guest):
-    """Without root= and fstab, root, ESP and swap space are on the own disk."""
+    """Checks that root, ESP and swap space are on the guest's own disk, although there is no root= and no fstab."""
     assert not re.search(r"\broot=", guest.run("cat /proc/cmdline"))
     guest.run("ls /efi")        # mounts the ESP
     esp = guest.run("findmnt -nvo SOURCE -t vfat /efi").strip()
@@ -63,7 +67,7 @@ def test_loader__harm_without_package(suite, loader, attached, boot_loader):
         with boot_loader(suite, loader, attached, False) as guest:
             loaded_from = loaders.loaded_from(guest)
             found = leaks(guest)
-            # The scanners take long in an emulated guest.
+            # In an emulated guest the scanners take long, so they run only if there is no other harm.
             if not harm(found):
                 found |= {f"scanner {name}": lines for name, lines in found_by_scanners(guest).items()}
     except (BootFailed, Silent) as failure:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The package changes no other device."""
+"""Checks that the package changes no device except base images."""
 
 import re
 
@@ -8,12 +8,12 @@ import pytest
 from images import chroot, seed
 from inert import SERIAL, udev_database
 
-# These disks resemble the base image: the serial, and whether the disk is a copy of the root disk.
+# These disks resemble a base image.  Each row has the serial, and whether the disk is a copy of the root disk.
 OTHERS = [(None, False), (f"{SERIAL}2", False), (f"X{SERIAL}", False), (f"{SERIAL} X", True), (None, True)]
 
 
 def comparable(guest):
-    """Returns udev's records without what differs between two boots: {device: set of lines}."""
+    """Returns udev's records as {device: set of lines}, without the lines that differ between two boots."""
     guest.settle()
     found = {}
     for device in udev_database(guest):
@@ -21,7 +21,7 @@ def comparable(guest):
         for line in device:
             if re.match(r"E: (USEC_INITIALIZED|SEQNUM|LVM_\w+)=|[IWQVJB]: ", line):
                 continue
-            # udev keeps links and tags in no order.
+            # The order of links and tags can differ between two boots.
             if match := re.match(r"E: (?:DEVLINKS|(?:CURRENT_)?TAGS)=", line):
                 line = match[0] + " ".join(sorted(re.split("[ :]", line[match.end():])))
             lines.add(line)
@@ -39,9 +39,10 @@ def test_other_devices__unchanged(suite, make_disk, boot):
         disk = make_disk(suite, layout="ext4", package=package)
         other = make_disk(suite, layout="btrfs", package=False)
         more = [((disk if twin else other).paths[0], serial, True) for serial, twin in OTHERS]
-        # Two disks have the UUIDs of root, so root= has the kernel's name.
+        # root= has the kernel's name of the disk, because two disks have the UUIDs of root.
         with boot(append="root=/dev/vda1", disk=disk, more=more) as guest:
-            # If two disks have the same link, its target depends on timing.  So the test compares only names.
+            # If two disks have the same link, the target of the link depends on timing.  So the test compares only the
+            # names of the links.
             results.append((comparable(guest), set(guest.run("find /dev -type l").splitlines())))
     (without, links_without), (with_, links_with) = results
     assert sorted(with_.keys() ^ without.keys()) == []
@@ -51,6 +52,6 @@ def test_other_devices__unchanged(suite, make_disk, boot):
 
 
 def test_rule__verified(deb, status_deb):
-    """"udevadm verify" exists since systemd 254, so in Debian 13."""
+    """Checks the rule with "udevadm verify" of Debian 13.  In Debian 12, udevadm has no command "verify"."""
     directory = seed("trixie", "plain", (status_deb, deb))
     chroot(directory, "udevadm", "verify", "/usr/lib/udev/rules.d/59-baseimage.rules")

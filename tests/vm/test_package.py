@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""dpkg installs and removes the package while a base image is attached."""
+"""Checks that dpkg can install and remove the package while a base image is attached."""
 
 import contextlib
 
@@ -10,11 +10,12 @@ from inert import SERIAL, assert_usable, base_disks, devices, leaks, plug_base, 
 
 @pytest.fixture
 def boot_without_package(older_deb, deb, boot):
-    """Returns a context of a guest, where /root/1.deb is the package and /root/0.deb an older version."""
+    """Returns a context manager for a guest that has the package in /root/1.deb and an older version in /root/0.deb."""
     @contextlib.contextmanager
     def start(**options):
         with boot(package=False, **options) as guest:
-            # An emulated guest takes long to make an initramfs.  test_chroot__installed_and_purged makes one.
+            # dpkg does not regenerate the initramfs here, because this takes long in an emulated guest.
+            # test_chroot__installed_and_purged checks this.
             guest.write("/etc/initramfs-tools/update-initramfs.conf", "update_initramfs=no\n")
             for number, path in enumerate((older_deb, deb)):
                 guest.write(f"/root/{number}.deb", path.read_bytes())
@@ -32,7 +33,7 @@ def test_package__installed_and_removed(boot_without_package):
                              ("--install /root/1.deb", True), ("--remove baseimage-udev", False),
                              ("--purge baseimage-udev", False)):
             guest.run(f"dpkg {words}")
-            # The log keeps what btrfs reported before the installation.
+            # The kernel's log still has the duplicates that btrfs reported before the installation.
             found = {aspect: lines for aspect, lines in leaks(guest).items() if aspect != "kernel" or any(
                 "duplicate" not in line for line in lines)}
             assert (found == {}) == inert, (words, found)
@@ -45,7 +46,7 @@ def test_package__installed_and_removed(boot_without_package):
         assert guest.run("dpkg -l baseimage-udev 2>&1 | grep ^[a-z]i || :") == ""
 
 
-# The commands begin and end the use of a partition of a base image.
+# Maps each kind of use to the command that begins the use of a partition, and the command that ends it.
 USES = {
     "mounted": ("mount -o ro /dev/vdb2 /mnt", "umount /mnt"),
     "held": ("echo \"0 2048 linear /dev/vdb2 0\" | dmsetup create held", "dmsetup remove held"),
@@ -53,7 +54,10 @@ USES = {
 
 
 def test_package__disk_in_use(boot_without_package):
-    """dpkg does not change a disk that is in use, and prints what to do.  Another base image becomes inert."""
+    """Checks that dpkg does not change a disk that is in use, and prints what the administrator can do.
+
+    A base image that is not in use becomes inert.
+    """
     with boot_without_package(serial=SERIAL) as guest:
         plug_base(guest)
         plug_base(guest)
@@ -64,7 +68,7 @@ def test_package__disk_in_use(boot_without_package):
             for name in "/dev/vda", "/dev/vdb":
                 assert f"{name} has the serial BASEIMAGE and is in use" in output, use
             assert "/dev/vdc" not in output and "baseimage_udev=off" in output
-            # The package keeps the partitions that are not in use as well.
+            # If one partition is in use, all partitions of the disk stay.
             assert {name: properties(guest, name) for name in before} == before
             assert devices(guest, ["vdc"]) == ["vdc"]
             guest.run(end)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs the recipes of doc/RECIPES verbatim; the tests replace only the dots.
+"""Runs the recipes of doc/RECIPES.  The tests only replace "..." in the text of a recipe.
 
-In a chroot of the stable release, the tool of the recipe makes an image.  A guest boots the image, and has the same
-image as base image.
+The tool of a recipe makes an image, in a chroot of the stable release.  A guest boots from the image, and the same
+image is attached to the guest as base image.
 """
 
 import base64
@@ -22,7 +22,7 @@ from inert import assert_inert, status
 
 RECIPES = (SOURCE / "doc/RECIPES").read_text(encoding="utf-8")
 README = (SOURCE / "README").read_text(encoding="utf-8")
-# Each list has the tool of a recipe, and the packages that the tool needs, recommends or suggests.
+# Maps each tool to the packages to install: the tool, and the packages that the tool needs for the recipe.
 TOOLS = {
     "mmdebstrap": "mmdebstrap e2fsprogs",
     "debvm": "debvm e2fsprogs qemu-system-x86",
@@ -37,27 +37,27 @@ pytestmark = [pytest.mark.all_only, needs_mounts]
 
 
 def recipe(section, title):
-    """Returns the indented block below a title in a section of doc/RECIPES."""
+    """Returns the indented block that follows a title in a section of doc/RECIPES."""
     body = re.search(rf"^{section}\n-+\n((?:.*\n)*?)(?=.*\n---|\Z)", RECIPES, re.M)[1]
     below = re.search(rf"^{title}\b.*:\n((?:(?!\S.*:$).*\n)*)", body, re.M)[1]
     block = re.search(r"(?:^    .*\n|^\n(?=    ))+", below, re.M)[0]
     return textwrap.dedent(block).strip("\n") + "\n"
 
 
-# The process that the test kills must be QEMU, not the shell.
+# The shell must exec QEMU, because the test kills the process that it has started.
 QEMU = recipe("Attach the disk", "QEMU").replace(Guest.PROGRAM, f"exec {Guest.PROGRAM}")
 
 
 def credential(name, text):
-    """Returns QEMU's options for a systemd credential, which adds a unit to a guest (systemd.system-credentials(7))."""
+    """Returns the QEMU options that pass a systemd credential to a guest (see systemd.system-credentials(7))."""
     encoded = base64.b64encode(text.encode()).decode()
     return ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={encoded}"]
 
 
 class RecipeGuest(SelfBooting):
-    """Boots a guest with the script of a recipe, in a directory.
+    """Boots a guest with the script of a recipe, which runs in a directory.
 
-    In the script, "..." becomes the options of all test guests and the options in the argument "boot".
+    Replaces "..." in the script by the QEMU options of all test guests, and by the options in the argument "boot".
     """
 
     def __init__(self, name, script, directory, boot=()):
@@ -79,7 +79,10 @@ class DebvmGuest(RecipeGuest):
 
 @pytest.fixture
 def chroot(request, tmp_path, deb):
-    """Returns a chroot with the tool of the test's mark; /build has the package, and the recipe runs there."""
+    """Returns a chroot with the tool that the marker "tool" of the test names.
+
+    The directory /build of the chroot has the package.  The recipe runs in this directory.
+    """
     tool = request.node.get_closest_marker("tool").args[0]
     tree = chroot_tree(f"{STABLE}-{tool}", f"{tool} ({STABLE})", STABLE,
                        "--include=" + ",".join(TOOLS[tool].split()))
@@ -90,7 +93,10 @@ def chroot(request, tmp_path, deb):
 
 @pytest.fixture
 def check(status_deb, tmp_path):
-    """Returns a function that checks a guest.  The image has no baseimage-status, but has the libraries for it."""
+    """Returns a function that checks a guest.
+
+    The function copies baseimage-status to the guest.  The image has the libraries of baseimage-status.
+    """
     run("dpkg-deb", "--extract", status_deb, tmp_path / "status")
 
     def check_guest(guest):
@@ -109,12 +115,12 @@ def test_readme__has_the_recipe():
 
 
 def readme_lines(begin):
-    """Returns the indented lines of README from the line with this beginning to the next blank line."""
+    """Returns the indented lines of README, from the line that begins with a text to the next blank line."""
     return textwrap.dedent(re.search(rf"^    {re.escape(begin)}(?:.*\n)+?(?=\n)", README, re.M)[0])
 
 
 def test_readme__quick_start(deb, status_deb, tmp_path):
-    """README's commands build, install and boot, and baseimage-status prints README's output."""
+    """Checks the commands in README that build, install and boot, and the output of baseimage-status in README."""
     source = copy_source(tmp_path / "build/tree")
     run("sh", "-ec", readme_lines("$ dpkg-buildpackage").removeprefix("$ "), cwd=source)
     tree = chroot_tree(f"{STABLE}-udev", f"udev ({STABLE})", STABLE, "--include=udev,libblkid1,libmount1,libsmartcols1")
@@ -141,7 +147,7 @@ def test_recipe__mmdebstrap(chroot, check):
 
 @pytest.mark.tool("debvm")
 def test_recipe__debvm(chroot, check):
-    # An out-of-date mirror is good enough.
+    # The test can use a mirror whose Valid-Until date has passed.
     chroot.inside("cd /build\n" + recipe("Put it in an image", "debvm").rstrip()
                   + " --aptopt='Acquire::Check-Valid-Until \"false\"'")
     guest = DebvmGuest("recipe-debvm", recipe("Attach the disk", "debvm").replace("--", "-- ...", 1), "/build")
@@ -165,7 +171,8 @@ KernelCommandLine={KERNEL_OPTIONS} systemd.firstboot=off
 Packages=dbus,e2fsprogs,linux-image-cloud-amd64,systemd-boot,systemd-sysv,udev
 
 """
-# mkosi uses the chroot's sources, because its own have debugging symbols, which some mirrors lack.
+# mkosi uses the apt sources of the chroot.  The default sources of mkosi include the archive of debugging symbols,
+# which some mirrors lack.
 MKOSI_SOURCES = """\
 mkdir -p mkosi.sandbox/etc/apt/sources.list.d
 awk '/^deb / { print "Types: deb\\nURIs: "$2"\\nSuites: "$3"\\nComponents: "$4
@@ -176,7 +183,7 @@ awk '/^deb / { print "Types: deb\\nURIs: "$2"\\nSuites: "$3"\\nComponents: "$4
 
 @pytest.mark.tool("mkosi")
 def test_recipe__mkosi(chroot, check):
-    """mkosi makes its own initramfs and a unified kernel image; systemd finds root by its GPT type."""
+    """Checks an image with a unified kernel image and mkosi's initramfs.  systemd finds root by its GPT type."""
     (chroot.build / "mkosi.conf").write_text(MKOSI + recipe("Put it in an image", "mkosi"))
     (chroot.build / "mkosi.packages").mkdir()
     for package in chroot.build.glob("*.deb"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tests cases from public reports about machines that had a copy of their root disk attached."""
+"""Tests cases from public reports about machines to which a copy of the root disk was attached."""
 
 import gzip
 import json
@@ -18,7 +18,7 @@ from layouts import SWAP_UUID
 
 @pytest.fixture
 def manual(deb, tmp_path):
-    """Returns a function that finds the literal block of baseimage-udev(7) that begins with a text."""
+    """Returns a function that finds a literal block in the manual baseimage-udev(7) by the first words of the block."""
     run("dpkg-deb", "-x", deb, tmp_path / "package")
     page = gzip.decompress((tmp_path / "package/usr/share/man/man7/baseimage-udev.7.gz").read_bytes()).decode()
 
@@ -35,7 +35,7 @@ def replug(guest):
 
 
 def test_unit__that_needs_the_base_image(boot, manual):
-    """dev-baseimage.device never becomes active; the units of the manual do not need it."""
+    """Checks that the units in the manual run, although dev-baseimage.device never becomes active."""
     path, service = "use-baseimage.path", "use-baseimage.service"
     with boot() as guest:
         guest.run("echo '/dev/baseimage /mnt auto ro,noauto,x-systemd.device-timeout=2s 0 0' >>/etc/fstab")
@@ -54,7 +54,7 @@ def test_unit__that_needs_the_base_image(boot, manual):
 
 @pytest.mark.all_only
 def test_read__by_every_user(boot, manual):
-    """The manual's rule lets every user read the base image, and no other disk."""
+    """Checks that the manual's rule lets every user read the base image, but no other disk."""
     read = "setpriv --reuid=65534 --regid=65534 --clear-groups grep -qac ^root: /dev/baseimage"
     modes = "stat -Lc '%a %G' /dev/baseimage /dev/vda /dev/vda1"
     with boot(layout="ext4") as guest:
@@ -72,7 +72,10 @@ def test_read__by_every_user(boot, manual):
 @pytest.mark.parametrize("helper", [
     pytest.param(True, id="with-helper"), pytest.param(False, id="rule-alone", marks=pytest.mark.all_only)])
 def test_try__without_installing(helper, boot, manual, deb):
-    """The manual's commands make the base image inert in a running guest that does not have the package."""
+    """Checks that the manual's commands make the base image inert in a guest without the package.
+
+    If the argument "helper" is false, the guest gets only the rule, and the partitions stay.
+    """
     commands = manual("dpkg-deb -x baseimage-udev_")
     with boot(package=False) as guest:
         guest.write(deb.name, deb.read_bytes())
@@ -87,12 +90,12 @@ def test_try__without_installing(helper, boot, manual, deb):
 
 @pytest.mark.all_only
 def test_mounted__by_hand(boot):
-    """A mounted partition stays mounted after another event of its device."""
+    """Checks that a mounted partition stays mounted after a further event of the partition or of the disk."""
     with boot(layout="ext4") as guest:
         plug_base(guest)
         guest.run("modprobe loop; mkdir /mnt/loop /mnt/partition;"
                   " mount -o ro,loop,offset=1048576 /dev/baseimage /mnt/loop")
-        # The stopped queue lets mount open the partition before udevd handles its event and deletes it.
+        # While the queue is stopped, mount can open the partition before the rule deletes the partition.
         guest.run("udevadm control --stop-exec-queue; partx --add /dev/baseimage;"
                   " mount -o ro /dev/vdb1 /mnt/partition; udevadm control --start-exec-queue; udevadm settle")
         guest.run("for name in vdb vdb1; do udevadm trigger --settle --action=change /dev/$name; done; sleep 1")
@@ -104,7 +107,11 @@ def test_mounted__by_hand(boot):
 
 @pytest.mark.all_only       # hot-plugs 20 disks
 def test_udevd__restarted_while_disks_come(boot):
-    """A restarted udevd drops queued events.  The disks of these events have no properties until the next event."""
+    """Restarts udevd while 20 base images are hot-plugged.
+
+    udevd drops the events in its queue when it restarts.  Then the disks of these events have no properties until the
+    next event.
+    """
     with boot() as guest:
         guest.run("(for i in $(seq 20); do systemctl reset-failed systemd-udevd; systemctl restart systemd-udevd; done;"
                   " touch /run/restarted) </dev/null >/dev/null 2>&1 &")
@@ -129,14 +136,15 @@ def test_udevd__restarted_while_disks_come(boot):
 @pytest.mark.all_only
 def test_soft_reboot(boot):
     with boot("around", suite="trixie") as guest:
-        # The shell must not answer between the command and the reboot.
+        # With "exec sleep", the shell cannot answer before the reboot.
         guest.shell.send("systemctl soft-reboot; exec sleep infinity\n")
         guest.wait_for_system()
         assert guest.run("systemctl show -P SoftRebootsCount") == "1\n"
         assert_inert(guest, read=True, scan=True)
 
 
-# QEMU puts a filter between the base image and the guest.  The function wraps the node of -blockdev.
+# Maps each filter between the base image and the guest to QEMU options, and to a function that adds the filter to the
+# node of the base image.
 FILTERS = {
     "slow": (["-object", "throttle-group,id=slow,x-iops-total=1"],
              lambda node: {"driver": "throttle", "throttle-group": "slow", "file": node}),
@@ -145,7 +153,7 @@ FILTERS = {
 }
 
 
-@pytest.mark.all_only       # "slow" allows one read a second
+@pytest.mark.all_only       # "slow" allows one read per second
 @pytest.mark.parametrize("kind", FILTERS)
 def test_base_image__hard_to_read(kind, boot):
     options, wrap = FILTERS[kind]
@@ -165,7 +173,10 @@ def test_base_image__hard_to_read(kind, boot):
 @pytest.mark.all_only       # takes four minutes
 @pytest.mark.parametrize("suite", ["bookworm", "sid"])
 def test_locked__for_long(suite, boot, manual):
-    """udevd drops the event of a disk that a process locks.  baseimage-status reports it, and the manual repairs it."""
+    """Checks a base image that a process locks for so long that udevd drops the event of the disk.
+
+    baseimage-status must report the disk.  After the manual's command, the disk must be inert.
+    """
     with boot(suite=suite) as guest:
         before = guest.block_devices()
         guest.run("udevadm control --stop-exec-queue")
@@ -183,7 +194,7 @@ def test_locked__for_long(suite, boot, manual):
 @pytest.mark.all_only
 @pytest.mark.parametrize("layout, root", [("dos", "uuid"), ("dos", "partuuid"), ("dos-lvm", "mapper")])
 def test_installer__default_layout(layout, root, boot):
-    """The disk has a DOS table, and swap space or LVM in a logical partition."""
+    """Boots from a disk with a DOS partition table, and with swap space or LVM in a logical partition."""
     with boot("around", root, f"resume=UUID={SWAP_UUID}", layout=layout) as guest:
         assert_inert(guest, scan=True)
         own = root_disks(guest) & set(guest.block_devices().split())
@@ -203,7 +214,10 @@ def test_root__by_place_or_name(attached, root, boot):
 @pytest.mark.all_only
 @pytest.mark.parametrize("last", ["dracut", "plain"])
 def test_initramfs__two_at_once(last, make_disk, boot, tmp_path):
-    """The guest has an initramfs of dracut and one of initramfs-tools.  The files of the last one replace others."""
+    """Boots with an initramfs of dracut and an initramfs of initramfs-tools in one file.
+
+    If both have a file, the kernel uses the file of the last initramfs.
+    """
     first, = {"dracut", "plain"} - {last}
     disk, other = (make_disk("trixie", flavour, "ext4") for flavour in (last, first))
     initrd = tmp_path / "initrd.img"
@@ -213,12 +227,12 @@ def test_initramfs__two_at_once(last, make_disk, boot, tmp_path):
         assert_inert(guest, scan=True)
 
 
-@pytest.mark.all_only       # fetches three Debians
+@pytest.mark.all_only       # fetches three Debian releases
 @pytest.mark.parametrize("suite, flavour, command, version", [
     ("bookworm", "backports", "udevadm --version", r"25[4-9]"), ("trixie", "backports", "uname -r", r"[7-9]\."),
     ("testing", "plain", "udevadm --version", r"2[6-9]\d")], ids=["bookworm-backports", "trixie-backports", "testing"])
 def test_release__between_releases(suite, flavour, command, version, boot):
-    """The guests have the backports of udev or of the kernel, or the next release."""
+    """Boots guests with udev or the kernel from backports, and a guest of the next release."""
     with boot("around", suite=suite, flavour=flavour) as guest:
         assert re.match(version, guest.run(command))
         assert_inert(guest, read=True)
@@ -243,7 +257,7 @@ def test_qemu__of_backports(boot, tmp_path):
 
 @pytest.mark.all_only
 def test_growroot__larger_own_disk(make_disk, boot, tmp_path):
-    """cloud-initramfs-growroot grows root on the own disk, and writes to no base image."""
+    """Checks that cloud-initramfs-growroot grows root on the guest's own disk, and does not write to a base image."""
     disk = make_disk(flavour="reports", layout="ext4")
     path = tmp_path / "0.raw"
     run("qemu-img", "convert", "-O", "raw", disk.paths[0], path)
@@ -269,13 +283,16 @@ def test_live_system__medium_and_persistence(boot):
 @pytest.mark.all_only
 @pytest.mark.parametrize("when", ["throughout", "at-resume"])
 def test_hibernation__resumes(when, make_disk, boot, tmp_path):
-    """The guest resumes from the own disk's swap space.  The base image's swap space has the same UUID but no image."""
+    """Checks that the guest resumes from the swap space on its own disk.
+
+    The swap space on the base image has the same UUID, but no hibernation image.
+    """
     disk = make_disk(layout="dos")
     base = [(disk.paths[0], SERIAL, True)] if when == "throughout" else []
     resume = f"resume=UUID={SWAP_UUID}"
 
     def attach(guest):
-        # An earlier hot-plug changes the memory map, and then the kernel does not resume.
+        # The test must not hot-plug the disk earlier, because the kernel does not resume if the memory map changed.
         guest.await_console("Run /init as init process")
         guest.plug(disk.paths[0], SERIAL, settle=False)
 
@@ -286,7 +303,7 @@ def test_hibernation__resumes(when, make_disk, boot, tmp_path):
     with boot(append=resume, disk=replace(disk, paths=(path,)), more=base,
               during_boot=None if base else attach) as guest:
         assert guest.run("cat /proc/sys/kernel/random/boot_id /dev/shm/kept") == boot_id
-        # The resumed kernel finds the new disk only if it scans the PCI bus.
+        # The resumed kernel finds the hot-plugged disk only after it scans the PCI bus.
         guest.run("echo 1 >/sys/bus/pci/rescan; until ls /sys/block/vdb; do sleep 1; done")
         guest.settle()
         assert_inert(guest, scan=True)
@@ -294,11 +311,14 @@ def test_hibernation__resumes(when, make_disk, boot, tmp_path):
 
 @pytest.mark.all_only       # makes an initramfs and boots two kernels
 def test_kdump__dumps_to_the_own_disk(boot, tmp_path):
-    """If kdump-tools was installed first, postinst prints the command that puts the rule into kdump's initramfs."""
+    """Checks a crash dump with the command that postinst prints for kdump's initramfs.
+
+    kdump-tools was installed before the package, so kdump's initramfs lacks the rule until this command runs.
+    """
     list_files = "lsinitramfs /var/lib/kdump/initrd.img-* | grep -E '59-baseimage.rules|baseimage_id' || :"
     with boot("around", "partuuid", "crashkernel=256M", flavour="reports", layout="ext4") as guest:
         assert guest.run(list_files) == ""
-        # The guest's own initramfs has the rule, so update-initramfs can do nothing.
+        # /bin/true replaces update-initramfs, because the guest's main initramfs already has the rule.
         output = guest.run("cd; ln -s /bin/true update-initramfs;"
                            " PATH=$PWD:$PATH /var/lib/dpkg/info/baseimage-udev.postinst configure")
         command, = re.findall(r"^baseimage-udev: /var/lib/kdump/\S+ was not regenerated; to regenerate it: (.*)", output, re.M)

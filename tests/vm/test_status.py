@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""baseimage-status finds each leak, and its remedy ends the leak."""
+"""Checks that baseimage-status finds each leak, and that the remedy in its output ends the leak."""
 
 import re
 import time
@@ -17,7 +17,10 @@ JOURNAL = "journalctl -b -t baseimage-status -o cat"
 
 
 def marks():
-    """Returns key and value of each property of the rule that a program reads.  No program reads SYSTEMD_IGNORE."""
+    """Returns the key and the value of each property that the rule sets and that a program reads.
+
+    No program reads SYSTEMD_IGNORE.
+    """
     rule = (SOURCE / "rules/59-baseimage.rules.in").read_text().split("IMPORT{program}")[1]
     return [mark for mark in re.findall(r'^ENV\{([A-Z_]+)\}="([^"]+)"$', rule, re.M) if mark[0] != "SYSTEMD_IGNORE"]
 
@@ -28,7 +31,10 @@ def trigger(guest, *names):
 
 
 def find(guest, severity="leak"):
-    """Returns kind, device, evidence and remedy of each finding except notes; checks severity and exit status."""
+    """Returns the kind, device, evidence and remedy of each finding that is not a note.
+
+    Checks the severity of the findings, and the exit status of baseimage-status.
+    """
     code, findings = status(guest)
     findings = [line for line in findings if line["state"] != "note"]
     assert code == ({"leak": 1, "unknown": 2}[severity] if findings else 0), findings
@@ -37,13 +43,13 @@ def find(guest, severity="leak"):
 
 
 def write_rule(guest, rule, *names):
-    """Writes a rule of the administrator, and triggers devices."""
+    """Writes the rule file 99-local.rules, and triggers the devices."""
     guest.write(f"{RULES_D}/99-local.rules", f"{rule}\n")
     trigger(guest, *names)
 
 
 def remove_rule(guest, *names):
-    """Removes that rule, triggers devices, and checks that the leak ends."""
+    """Removes the rule file 99-local.rules, triggers the devices, and checks that there is no leak."""
     guest.run(f"rm {RULES_D}/99-local.rules")
     trigger(guest, *names)
     assert find(guest) == []
@@ -63,7 +69,7 @@ def check_links(guest):
     assert find(guest) == [("property", "/dev/vdb", "ID_FS_TYPE=ext4", f"{FIND_RULE}vdb"),
                            ("link", "/dev/vdb", "/dev/disk/by-uuid/1234", f"{FIND_RULE}vdb")]
     remove_rule(guest, "vdb")
-    # Another disk takes the link, because it has a higher link priority.
+    # With this rule, the link leads to the guest's own disk, because that disk has a higher link priority.
     write_rule(guest, 'KERNEL=="vda", SYMLINK+="baseimage"', "vda", "vdb")
     (kind, _, evidence, remedy), = find(guest)
     assert (kind, evidence) == ("name", "/dev/baseimage does not lead to the base image")
@@ -88,7 +94,7 @@ def check_partition(guest):
     assert find(guest) == []
 
 
-# Each row has a command that uses a disk, and kind, evidence and remedy of the finding.
+# Each row has a command that uses /dev/vdc, and the kind, evidence and remedy of the expected finding.
 USERS = (
     ("mkswap -q /dev/vdc && swapon /dev/vdc", "swap", "/dev/vdc", "swapoff /dev/vdc"),
     ("dmsetup create twin --table '0 2048 linear /dev/vdc 0'", "holder", "dm-0 twin", "dmsetup remove twin"),
@@ -159,7 +165,7 @@ def test_status__each_leak(boot, fault, tmp_path):
 
 @pytest.mark.all_only
 def test_status__serial_of_administrator(boot):
-    """The administrator's rule sets the serial, so a disk with another serial is a base image."""
+    """Checks that a disk with a different serial is a base image if an administrator's rule sets ID_SERIAL."""
     with boot(layout="ext4") as guest:
         guest.write(f"{RULES_D}/50-local.rules", f'KERNEL=="vdb*", ENV{{ID_SERIAL}}="{SERIAL}"\n')
         guest.run(f"rm /{STATUS_RULE}; udevadm control --reload")
@@ -168,7 +174,7 @@ def test_status__serial_of_administrator(boot):
         assert guest.run(JOURNAL) == "Base image /dev/vdb is inert\n"
         assert guest.run("cat /sys/block/vdb/serial; echo; readlink -f /dev/baseimage") == "another\n/dev/vdb\n"
         assert find(guest) == []
-        # Without the rule, the disk is no base image.
+        # Without the administrator's rule, the disk is not a base image.
         guest.run(f"rm {RULES_D}/50-local.rules")
         trigger(guest, "vdb")
         assert guest.run("baseimage-status --quiet; echo $?") == "3\n"
@@ -176,7 +182,7 @@ def test_status__serial_of_administrator(boot):
 
 @pytest.mark.all_only
 def test_status__one_screen(boot):
-    """Without the rule, the report about 64 partitions has at most 24 lines."""
+    """Checks that the output has at most 24 lines, even without the rule and with 64 partitions."""
     with boot(layout="beside-64", package=False) as guest:
         plug_base(guest)
         began = time.monotonic()
@@ -188,11 +194,11 @@ def test_status__one_screen(boot):
 
 
 def pack(path):
-    """Returns a command that makes an initramfs of the current directory."""
+    """Returns a shell command that makes an initramfs from the current directory."""
     return f"find . | cpio --quiet -o -H newc | gzip >{path}"
 
 
-# Each fault has commands that make an initramfs, and the evidence of the findings.
+# Maps each fault to the commands that make an initramfs with the fault, and to the evidence of the expected findings.
 BAD_INITRAMFS = {
     "an older kernel's, without the rule": (
         "cp /boot/initrd.img-$(uname -r) /boot/initrd.img-0; mkdir -p bin; cp /bin/true bin;"
@@ -213,7 +219,7 @@ BAD_INITRAMFS = {
 def test_status__initramfs(boot, fault):
     check = "baseimage-status --initramfs; echo $?"
     with boot() as guest:
-        # Machines that build images have no base image attached.
+        # On a machine that builds images, no base image is attached.  There the option --initramfs must work as well.
         assert guest.run(check) == "No base image attached.\n3\n"
         plug_base(guest)
         assert guest.run(check).endswith("\n0\n")
