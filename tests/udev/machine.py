@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 UDEV = "usr/lib/udev"
-# The environment variables HELPER and RULE have the paths of the files to test.  If they are not set, the tests use
-# the installed files.
+# The environment variables HELPER and RULE have the paths of the files to test.  Without these variables, the tests
+# use the installed files.
 HELPER, RULE = "baseimage_id", "rules.d/59-baseimage.rules"
 PACKAGE = {HELPER: os.environ.get("HELPER", f"/{UDEV}/{HELPER}"), RULE: os.environ.get("RULE", f"/{UDEV}/{RULE}")}
 MOUNTS = os.environ.get("BASEIMAGE_INSIDE") in ("mounts", "one-id")
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_DEVICE_VERIFY_SYSFS": "0"}
 
-# For each bus, a list has the parent devices of a disk.  The nearest parent is the first device of the list.  Each row has the name in
-# sysfs, the subsystem and the driver.
+# For each bus, a list has the parent devices of a disk.  The nearest parent is the first device of the list.  Each row
+# has the name in sysfs, the subsystem and the driver.
 BUSES = {
     "pci": [("virtio1", "virtio", "virtio_blk"), ("0000:00:05.0", "pci", "virtio-pci"), ("pci0000:00", None, None)],
     # s390x attaches virtio devices to channels.

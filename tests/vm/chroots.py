@@ -51,7 +51,7 @@ def build_tree(suite, architecture=NATIVE, packages=(), profiles="cross,nocheck"
 def chroot_tree(name, what, suite, *options, key=""):
     """Returns the directory of a minimal system that mmdebstrap makes with the options.
 
-    The argument "what" is the name of the system in progress messages.  If the argument "key" or an option changes,
+    The argument "what" is the name of the system in progress messages.  If the text "key" or an option changes,
     mmdebstrap makes a new tree.
     """
     options = ["--mode=root", "--variant=minbase", "--aptopt=Acquire::Languages \"none\"", "--dpkgopt=force-unsafe-io",

@@ -316,7 +316,7 @@ def tree(suite, flavour):
     if flavour == "backports":
         options += backports(suite)
     if suite == "bullseye":
-        # The archive no longer has all updates of this release, so apt uses only the release itself.
+        # The archive no longer has all updates of this release, so apt does not use the updates.
         options.append("--setup-hook=sed -i '/security\\|updates/d' \"$1\"/etc/apt/sources.list")
     path = CACHE / "trees" / f"{suite}-{flavour}-{digest(*options)}.tar.zst"
     return fetch(path, f"Debian ({suite}, {flavour})", suite, "--format=tar", *options)
