@@ -9,7 +9,7 @@
 
 /* Deletes each partition that is not open.  An open partition is not an error.
  * Returns 0.  If the kernel could not delete some partitions, returns the negative errno
- * of the last of these partitions. */
+ * of the last error. */
 int delete_all_partitions(int fd);
 
 /* Deletes one partition.  If a program has the partition open, tries again for two

@@ -22,7 +22,8 @@
 enum state { STATE_INERT, STATE_LEAKING, STATE_UNKNOWN, STATE_NONE };
 
 enum kind {
-        /* The following kinds are leaks.  The rule prevents the kinds up to KIND_PARTITION. */
+        /* The following kinds are leaks.  If the rule works, the kinds up to
+         * and with KIND_PARTITION do not occur. */
         KIND_RULE_DISABLED, KIND_RULE_MISSING, KIND_MARK, KIND_PROPERTY, KIND_EXTRA_LINK,
         KIND_MISSING_LINK, KIND_PARTITION,
         KIND_ROOT_MOUNT, KIND_MOUNT, KIND_SWAP, KIND_HOLDER, KIND_BTRFS, KIND_LOOP, KIND_INITRAMFS,

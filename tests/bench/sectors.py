@@ -50,7 +50,7 @@ def readers(guest, found, scan):
         units[int(fields.get("ExecMainPID") or 0)] = fields.get("Id")
     sums = Counter()
     for (comm, pid), rows in found.items():
-        # The trace shows the scan of the kernel as reads of the process that bound the disk.
+        # The kernel scans for partitions in the process that binds the disk to the driver.
         for at in range(len(rows) - len(scan), -1, -1):
             if rows[at:at + len(scan)] == scan:
                 del rows[at:at + len(scan)]

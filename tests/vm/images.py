@@ -304,7 +304,7 @@ def tree(suite, flavour):
     options = ["--variant=essential", f"--include={','.join(packages)}", *MMDEBSTRAP_OPTIONS]
     # The tests often make an initramfs, and the lowest compression level is the fastest.
     files = {"/etc/initramfs-tools/conf.d/fast": "COMPRESSLEVEL=1"}
-    # The package linux-image-amd64 has many modules, and the initramfs needs only the modules that find root.  Without
+    # The package linux-image-amd64 has many modules, and the initramfs needs only the modules for mounting root.  Without
     # this list, kdump-tools copies the modules for the root of the machine that runs the tests.
     if filesystem := {"autopkgtest": "btrfs", "reports": "ext4"}.get(flavour):
         files |= {"/etc/initramfs-tools/conf.d/small": "MODULES=list",

@@ -217,7 +217,7 @@ def virtio_name(guest, disk):
 
 
 def times_bound(guest):
-    """Returns a set of numbers: how often the kernel has bound each base image to virtio_blk."""
+    """Counts how many times the kernel bound each base image to virtio_blk, and returns the set of these counts."""
     messages = guest.run("dmesg | grep -E 'virtio_blk virtio[0-9]+: \\[vd[a-z]+\\]' || :")
     return {len(re.findall(rf"\b{virtio_name(guest, disk)}: \[", messages)) for disk in base_disks(guest)}
 

@@ -127,7 +127,8 @@ def test_udevd__restarted_while_disks_come(boot):
         lines = found.pop("udev", []) + found.pop("partitions", [])
         assert {line.split(":")[0].rstrip("0123456789") for line in lines} <= set(dropped)
         assert found == {}
-        assert exit_status(guest) == (1 if dropped else 0)
+        # 1: udevd dropped the event of the disk, but handled the event of a partition.  2: udevd handled neither event.
+        assert exit_status(guest) in ((1, 2) if dropped else (0,))
         guest.run("udevadm trigger --settle --subsystem-match=block")
         assert_inert(guest)
         assert udevd_kills(guest) == ""
