@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from chroots import Chroot, chroot_tree, needs_mounts
-from images import LOGS, backports, run
+from images import LOGS, backports, run, unpacked
 from inert import (SERIAL, assert_inert, base_disks, exit_status, found_by_scanners, leaks, plug_base, root_disks,
                    udevd_kills, unplug_base)
 from layouts import SWAP_UUID
@@ -214,17 +214,17 @@ def test_root__by_place_or_name(attached, root, boot):
 
 @pytest.mark.all_only
 @pytest.mark.parametrize("last", ["dracut", "plain"])
-def test_initramfs__two_at_once(last, make_disk, boot, tmp_path):
+def test_initramfs__two_at_once(last, make_disk, boot):
     """Boots with an initramfs of dracut and an initramfs of initramfs-tools in one file.
 
     If both have a file, the kernel uses the file of the last initramfs.
     """
     first, = {"dracut", "plain"} - {last}
     disk, other = (make_disk("trixie", flavour, "ext4") for flavour in (last, first))
-    initrd = tmp_path / "initrd.img"
-    initrd.write_bytes(other.initrd.read_bytes() + disk.initrd.read_bytes())
-    with boot("around", append="rd.shell=0 rd.emergency=reboot fsck.mode=skip",
-              disk=replace(disk, initrd=initrd)) as guest:
+    guest = boot("around", append="rd.shell=0 rd.emergency=reboot fsck.mode=skip", disk=disk)
+    initrd = guest.directory / "initrd"
+    initrd.write_bytes(unpacked(other.initrd) + initrd.read_bytes())
+    with guest:
         assert_inert(guest, scan=True)
 
 
