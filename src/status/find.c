@@ -15,12 +15,15 @@ void each_sd_device(struct status *s, const char *subsystem, const char *names,
                     void (*callback)(struct status *s, sd_device *dev, const char *name)) {
         sd_device_enumerator *enumerator = NULL;
         const char *name;
-        int r;
+        int r = sd_device_enumerator_new(&enumerator);
 
-        if ((r = sd_device_enumerator_new(&enumerator)) < 0 ||
-            (r = sd_device_enumerator_allow_uninitialized(enumerator)) < 0 ||
-            (r = sd_device_enumerator_add_match_subsystem(enumerator, subsystem, true)) < 0 ||
-            (r = sd_device_enumerator_add_match_sysname(enumerator, names)) < 0)
+        if (r >= 0)
+                r = sd_device_enumerator_allow_uninitialized(enumerator);
+        if (r >= 0)
+                r = sd_device_enumerator_add_match_subsystem(enumerator, subsystem, true);
+        if (r >= 0)
+                r = sd_device_enumerator_add_match_sysname(enumerator, names);
+        if (r < 0)
                 add_error(s, NULL, subsystem, r);
         for (sd_device *dev = r < 0 ? NULL : sd_device_enumerator_get_device_first(enumerator); dev;
              dev = sd_device_enumerator_get_device_next(enumerator))

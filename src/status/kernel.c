@@ -56,10 +56,11 @@ static void add_loop_device(struct status *s, sd_device *dev, const char *name) 
  * serial in sysfs, so it can be a base image. */
 static void add_virtio_device(struct status *s, sd_device *dev, const char *name) {
         const char *type, *driver;
-        int r;
 
-        if (sd_device_get_sysattr_value(dev, "device", &type) < 0 || strcmp(type, VIRTIO_ID_BLOCK) != 0 ||
-            (r = sd_device_get_driver(dev, &driver)) >= 0)
+        if (sd_device_get_sysattr_value(dev, "device", &type) < 0 || strcmp(type, VIRTIO_ID_BLOCK) != 0)
+                return;
+        int r = sd_device_get_driver(dev, &driver);
+        if (r >= 0)
                 return;
         if (r != -ENOENT)
                 add_error(s, NULL, "the driver of a disk", r);
