@@ -31,9 +31,10 @@ static const char usage[] = "Usage: baseimage_id\n"
 
 /* Prints a message to standard error.
  *
- * object: the file or device that the message is about
+ * object: the name of the file or device
  * problem: ": " and the text of the message
  * error: a positive errno
+ *
  * Returns the exit status. */
 static int fail(const char *object, const char *problem, int error) {
         /* An errno is a number of at most three digits. */
@@ -77,7 +78,7 @@ static const char *get_serial(void) {
         return NULL;
 }
 
-/* Returns the partition number that text has.  If text is not a number from 1 to 255,
+/* Converts text to the number of a partition.  If text is not a number from 1 to 255,
  * returns 0. */
 static int parse_partition(const char *text) {
         int number = 0;
@@ -92,6 +93,7 @@ static int parse_partition(const char *text) {
 
 /* disk: the path of the disk's device node
  * partition: the number of the partition to delete, or 0 to delete all partitions
+ *
  * Returns the exit status. */
 static int run_delete(const char *disk, int partition) {
         int fd = open(disk, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -110,7 +112,7 @@ static int run_unbind(const char *device) {
 int main(int argc, char *argv[]) {
         if (argc <= 1) {
                 const char *properties = baseimage_properties(get_serial());
-                /* For most devices, the helper prints nothing, and so makes no system call here. */
+                /* For most devices, the helper prints nothing.  Then no system call is needed. */
                 return *properties ? print(properties) : EXIT_SUCCESS;
         }
         if (argc == 2 && strcmp(argv[1], "--help") == 0)

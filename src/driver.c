@@ -12,9 +12,10 @@
 
 /* The bind rule is rule_start, then the name of the virtio device, then rule_end.
  * udevd also reads the bind rule in the initramfs, where the bind rule must not bind the
- * disk.  So the bind rule does nothing if a file exists that only an initramfs has.  In the
- * running system, each coldplug runs the bind rule until the disk has a driver.  When the
- * disk has a driver, the bind rule removes the file of the bind rule. */
+ * disk.  So the bind rule checks for files that only an initramfs has.  If such a file
+ * exists, the bind rule does nothing.  In the running system, each coldplug runs the bind
+ * rule until the disk has a driver.  When the disk has a driver, the bind rule removes its
+ * own file. */
 static const char rule_start[] = "# The initramfs unbound this disk.\n"
                                  "TEST==\"" BASEIMAGE_INITRAMFS_MARKER "\", GOTO=\"end\"\n"
                                  "TEST==\"/etc/initrd-release\", GOTO=\"end\"\n"
@@ -28,8 +29,8 @@ static const char rule_end[] = "\", RUN+=\"/bin/sh -c 'echo %k >" BASEIMAGE_DRIV
 
 enum { DIGITS_MAX = 10 };
 
-/* Opens a file with additional flags of open(2), and writes three texts to the file.
- * Returns 0, or a negative errno. */
+/* Opens a file for writing, and writes three texts to the file.  The argument "flags" has
+ * more flags of open(2).  Returns 0, or a negative errno. */
 static int write_file(const char *path, int flags, const char *first, const char *second,
                       const char *third) {
         int fd = open(path, O_WRONLY | O_CLOEXEC | flags, 0644);

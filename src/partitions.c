@@ -31,8 +31,8 @@ enum {
 
 enum { RETRIES = 20, RETRY_MILLISECONDS = 100 };
 
-/* Returns 0 if the partition is deleted, or if the partition or the disk does not exist.
- * Otherwise returns a negative errno. */
+/* Deletes the partition, and returns 0.  If the partition or the disk does not exist, also
+ * returns 0.  If the partition cannot be deleted, returns a negative errno. */
 static int delete_once(int fd, int number) {
         /* Static variables need less code than variables on the stack. */
         static struct blkpg_partition partition;

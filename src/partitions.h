@@ -4,18 +4,18 @@
 /* These functions delete partitions from the kernel.  The functions need CAP_SYS_ADMIN,
  * and write nothing to the disk.
  *
- * fd: an open descriptor of the whole disk.  The kernel can give the disk's name to
- * another disk, but fd still refers to this disk. */
+ * fd: an open descriptor of the whole disk.  The functions have no argument for the disk's
+ * name, because the kernel can give the name to another disk. */
 
-/* Deletes each partition that is not open.  An open partition is not an error.
- * Returns 0.  If the kernel could not delete some partitions, returns the negative errno
- * of the last error. */
+/* Deletes each partition that is not open.  An open partition is not an error.  If there
+ * was an error, returns the negative errno of the last error.  Otherwise returns 0. */
 int delete_all_partitions(int fd);
 
 /* Deletes one partition.  If a program has the partition open, tries again for two
  * seconds, because programs such as pvs and blkid soon close the partition.
  *
  * number: the number of the partition, from 1 to 255
- * Returns 0 if the partition is deleted or does not exist.  Returns -EBUSY if the
- * partition was open all the time, or another negative errno. */
+ *
+ * If the partition is deleted or does not exist, returns 0.  If the partition was open all
+ * the time, returns -EBUSY.  After any other error, returns another negative errno. */
 int delete_partition(int fd, int number);

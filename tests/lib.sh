@@ -75,7 +75,7 @@ need() {
 	fail "$(room "${TMPDIR:-/tmp}" 2 TMPDIR)"
 }
 
-# no_guests GIB: prints the reason if this machine cannot boot guests.  GIB is the
+# no_guests GIB: if this machine cannot boot guests, prints the reason.  GIB is the
 # space that the systems and the disks of the guests need.
 no_guests() {
 	# shellcheck disable=SC2016
@@ -106,8 +106,8 @@ begin() {
 	export BASEIMAGE_PROGRESS="$work/progress"
 	: >"$BASEIMAGE_PROGRESS"
 	tail -f --pid=$$ "$BASEIMAGE_PROGRESS" >&2 &
-	# The trap kills tail.  Otherwise tail keeps standard error open after this shell has exited, and a program that
-	# reads all output before it waits for this shell would not end.
+	# The trap kills tail.  Otherwise tail would keep standard error open after this shell has exited.
+	# Then a program that reads all output of this shell would not end.
 	follower=$!
 	trap 'kill "$follower"; rm -rf "$work"' EXIT
 }
@@ -127,8 +127,8 @@ copy_source() {
 }
 
 # build_debs DIRECTORY: builds the packages of this source tree, and moves them to the
-# directory.  dpkg-deb stores the time of a file that is older than the changelog.  So
-# that all builds are the same, copy_source gives each file a new time.
+# directory.  dpkg-deb stores the time of a file that is older than the changelog.  copy_source
+# gives each file a new time, so all builds are the same.
 build_debs() {
 	source=$(mktemp -d)
 	copy_source "$source/tree"

@@ -55,7 +55,7 @@ void each_path(struct status *s, struct device *d, char *pattern,
 static bool is_serial(const char *serial) {
         size_t n = strlen(BASEIMAGE_SERIAL);
 
-        /* Blanks at the end are ignored, because udev ignores these blanks, too. */
+        /* This function ignores blanks at the end, because udev also ignores them. */
         return strncmp(serial, BASEIMAGE_SERIAL, n) == 0 &&
                serial[n + strspn(serial + n, " \t\r\n")] == '\0';
 }
@@ -119,8 +119,9 @@ void find_devices(struct status *s) {
 
 struct device *device_by_path(const struct status *s, const char *path) {
         char *full = format(ROOT "%s", path), *real = realpath(full, NULL);
-        /* If the device node does not exist, realpath() fails.  But the kernel can still have
-         * the device, so this function then looks up the unresolved path. */
+        /* If the device node does not exist, realpath() fails.  But a device can exist in
+         * the kernel without a device node.  So this function then looks up the unresolved
+         * path. */
         const char *node = (real ? real : full) + strlen(ROOT);
         struct device *device = strncmp(node, "/dev/", 5) == 0 ? device_by_name(s, node + 5) : NULL;
 
@@ -129,8 +130,8 @@ struct device *device_by_path(const struct status *s, const char *path) {
         return device;
 }
 
-/* Checks that the name of d still belongs to the same device: the device has the same
- * device number, and a disk is still a base image. */
+/* Returns whether the name of d belongs to the same device as before.  If the device number
+ * has changed, or if a disk is no longer a base image, then the device is another one. */
 static bool is_unchanged(const struct device *d) {
         sd_device *now = NULL;
         dev_t devnum;

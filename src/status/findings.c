@@ -84,8 +84,9 @@ void add_finding(struct status *s, struct device *d, enum kind kind, const char 
         int n = vasprintf(&finding.evidence, evidence, ap);
         va_end(ap);
         finding.evidence = escape(check_memory(n < 0 ? NULL : finding.evidence));
-        /* The rule prevents the kinds up to KIND_PARTITION.  So if the rule did not run for the
-         * disk, such a finding gets the remedy that makes the rule run. */
+        /* The rule prevents findings of the kinds up to KIND_PARTITION.  So if the rule did
+         * not run for the disk, such a finding gets another remedy, which makes the rule
+         * run. */
         if (d && kind <= KIND_PARTITION && d->disk->rule_problem != KIND_NONE) {
                 kind = d->disk->rule_problem;
                 name = d->disk->name;

@@ -14,8 +14,8 @@
 
 #define VIRTIO_ID_BLOCK "0x0002" /* linux/virtio_ids.h */
 
-/* Looks up only paths below /dev, because another path can be on a network file system
- * that does not answer. */
+/* Ignores paths outside /dev, because such a path can be on a network file system that does
+ * not answer. */
 static struct device *device_by_source(const struct status *s, const char *source) {
         return source && strncmp(source, "/dev/", 5) == 0 ? device_by_path(s, source) : NULL;
 }

@@ -35,7 +35,8 @@ static int fail(const char *object, const char *problem) {
         return STATE_UNKNOWN;
 }
 
-/* Returns state.  If the report could not be written, returns STATE_UNKNOWN. */
+/* If the report could not be written, returns STATE_UNKNOWN.  Otherwise returns the
+ * argument "state". */
 static int close_stdout(int state) {
         errno = EIO;
         if (fflush(stdout) != 0 || ferror(stdout))
@@ -43,10 +44,11 @@ static int close_stdout(int state) {
         return state;
 }
 
-/* Selects the disks to report.  If names is empty, selects all disks.
+/* Selects the disks for the report.  If names is empty, selects all disks.
  *
- * names: disks or partitions, ended by NULL
- * Returns false if a name does not belong to a base image. */
+ * names: an array of the names of disks or partitions, with NULL as the last element
+ *
+ * If a name does not belong to a base image, returns false. */
 static bool select_disks(struct status *s, char *const names[]) {
         for_each_device (d, s)
                 d->selected = !*names;

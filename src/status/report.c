@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The table is a tree.  The table has a line for each disk.  Below the line of a disk, the
- * table has a line for each kind of finding.  The JSON has each single finding. */
+ * table has a line for each kind of finding.  The JSON has an object for each finding. */
 #include <libsmartcols.h>
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>

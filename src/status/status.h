@@ -22,13 +22,14 @@
 enum state { STATE_INERT, STATE_LEAKING, STATE_UNKNOWN, STATE_NONE };
 
 enum kind {
-        /* The following kinds are leaks.  If the rule works, the kinds up to
-         * and with KIND_PARTITION do not occur. */
+        /* The following kinds are leaks.  If the rule works, the kinds from
+         * KIND_RULE_DISABLED to KIND_PARTITION do not occur. */
         KIND_RULE_DISABLED, KIND_RULE_MISSING, KIND_MARK, KIND_PROPERTY, KIND_EXTRA_LINK,
         KIND_MISSING_LINK, KIND_PARTITION,
         KIND_ROOT_MOUNT, KIND_MOUNT, KIND_SWAP, KIND_HOLDER, KIND_BTRFS, KIND_LOOP, KIND_INITRAMFS,
-        /* The following kinds make the state unknown.  KIND_NO_DRIVER is for a disk without a bind
-         * rule, KIND_BIND_PENDING is for a disk with a bind rule. */
+        /* The following kinds make the state unknown.  KIND_NO_DRIVER is for an unbound
+         * disk without a bind rule.  KIND_BIND_PENDING is for an unbound disk with a bind
+         * rule. */
         KIND_ERROR, KIND_PENDING, KIND_NO_DRIVER, KIND_BIND_PENDING,
         /* The following kinds are notes, which do not change the state. */
         KIND_LVM_CONTENT, KIND_CONTENT, KIND_OPTION, KIND_ACCESS,
@@ -90,7 +91,7 @@ bool is_of_disk(const struct finding *f, const struct device *disk);
 enum state state_of(const struct status *s, const struct device *disk);
 
 /* find.c */
-/* Calls callback for each device of the subsystem.  The name of the device must match the
+/* Calls callback for each device of the subsystem, if the name of the device matches the
  * pattern in names. */
 void each_sd_device(struct status *s, const char *subsystem, const char *names,
                     void (*callback)(struct status *s, sd_device *dev, const char *name));
@@ -98,8 +99,9 @@ void each_sd_device(struct status *s, const char *subsystem, const char *names,
 void each_path(struct status *s, struct device *d, char *pattern,
                void (*callback)(struct status *s, struct device *d, const char *path));
 void find_devices(struct status *s);
-/* Looks up a path.  Returns the base image, or its partition, that has this path.
- * Returns NULL for another device.
+/* Returns the base image to which the path belongs.  If the path belongs to a partition of
+ * a base image, returns the partition.  If the path belongs to any other device, returns
+ * NULL.
  *
  * path: a device node, or a link to a device node */
 struct device *device_by_path(const struct status *s, const char *path);

@@ -33,8 +33,8 @@ def package():
 class Ratio:
     """Compares two lists, which have one measurement for each round.
 
-    The attribute "value" is the ratio of the medians.  The attributes "low" and "high" are the quartiles of the ratios
-    in each round.  If other programs slow down a whole round, the quartiles hardly change.
+    The attribute "value" is the ratio of the medians.  Each round also has a ratio, and the attributes "low" and "high"
+    are the quartiles of these ratios.  If other programs slow down a whole round, the quartiles hardly change.
     """
 
     def __init__(self, of, to):
@@ -53,8 +53,8 @@ def digits(number):
 class Table:
     """Prints a table in Markdown.
 
-    If a value is over its limit, end() exits with status 1, but only for a value that is the same in each run.  A time
-    is different in each run.
+    If a repeatable value is over its limit, end() exits with status 1.  A value is repeatable if it is the same in each
+    run.  A time is not repeatable.
     """
 
     def __init__(self, title):

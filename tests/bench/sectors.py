@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Counts the sectors that each program reads from the base image.  The kernel's trace has these reads.
+"""Counts the sectors that each program reads from the base image.
 
-Arguments: the suites.  The kernel itself also reads sectors, to find partitions.  The table does not count the kernel's
-reads, which this program measures while udevd is stopped.
+This program finds these reads in the kernel's trace.  The arguments are the suites.
+
+The kernel also reads sectors, because it searches for partitions.  This program measures the kernel's reads while udevd
+is stopped.  The table does not count the kernel's reads.
 """
 
 import re
@@ -16,7 +18,7 @@ from images import Unavailable
 from inert import SERIAL, base_disks
 from layouts import disk
 
-# For Debian 11 (bullseye), the table has no limits, because the btrfs and LVM programs are older there.
+# For Debian 11 (bullseye), the table has no limits, because Debian 11 has older btrfs and LVM programs.
 SUITES = sys.argv[1:] or ["bookworm", "trixie"]
 LAYOUTS = ["btrfs", "lvm", "md"]
 # In the initramfs, scanners read sectors at the start of the disk, until they find the partition table.
@@ -57,7 +59,7 @@ def readers(guest, found, scan):
         if rows:
             unit = units.get(pid)
             sums[f"`{comm}`" + (f" of {unit}" if unit else "")] += sum(length for _, length in rows)
-    # "+" removes the readers with 0 sectors, because a flush reads no sector.
+    # "+" removes the readers with 0 sectors.  A reader with 0 sectors has only flushed the disk.
     return +sums
 
 
@@ -72,7 +74,7 @@ def hotplug_reads(guest, path):
     node = guest.plug(path, SERIAL, settle=False)
     guest.wait_until(lambda: base_disks(guest))
     guest.settle()
-    # A program that an event started can still read.
+    # At an event, udevd can start a program that continues to read the disk after the event.
     guest.run("sleep 3")
     found = reads(guest)
     unplug(guest, node)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Measures the size of the helper and of the .deb file, and by how much the package enlarges an initramfs."""
+"""Measures the size of the helper, the size of the .deb file, and the space that the package needs in an initramfs."""
 
 import tempfile
 from pathlib import Path

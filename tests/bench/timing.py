@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Measures times in a Debian 12 guest, with base images of different numbers of partitions.
+"""Measures times in a Debian 12 guest.  The number of partitions on the base image differs between the measurements.
 
 With the argument "boot", measures the time from the start of the kernel to multi-user.target.  With the argument
 "plug", measures the time from the bind of a base image until udevd has handled all events.
@@ -21,9 +21,9 @@ ROUNDS = 4
 CLOCK = "instructions under TCG" if "tcg" in accelerator()[1] else "time under KVM"
 # This command prints the microseconds from the start of the kernel to multi-user.target.
 BOOT_TIME = "systemctl show multi-user.target -P ActiveEnterTimestampMonotonic"
-# The shell function "plug VIRTIO RULES" unbinds the disk, and binds the disk again.  Prints the microseconds from the
-# bind until udevd has handled all events.  A hot-plug would begin outside the guest, where
-# the guest's clock cannot measure it.
+# The shell function "plug VIRTIO RULES" unbinds the disk, and binds the disk again.  The function prints the
+# microseconds from the bind until udevd has handled all events.  This program does not measure a hot-plug, because a
+# hot-plug begins outside the guest, and the guest's clock cannot measure the beginning.
 RULES = {"package": "package", "masked": "no rule"}
 PLUG = """\
 cd /
@@ -47,7 +47,8 @@ plug() {
 def timed_guest(name, image, append="", base=()):
     """Returns a guest.  If the guest is emulated, its clock does not depend on the load of this machine.
 
-    The clock of an emulated guest advances by 2 ns with each instruction, and in real time while the guest sleeps.
+    While an emulated guest runs, its clock advances by 2 ns with each instruction.  While the guest sleeps, its clock
+    advances in real time.
     """
     own, = image.paths
     guest = Guest(name, image.kernel, image.initrd, f"root={image.roots['uuid']} ro {append}",
@@ -69,7 +70,7 @@ def partitions(number):
 
 
 def measure_rounds(what, number, names, measure):
-    """Calls measure(name) for all names, in random order in each round.  Returns the results by name."""
+    """In each round, calls measure(name) for all names in random order.  Returns {name: results}."""
     samples = {name: [] for name in names}
     for count in range(number):
         log(f"{what}: round {count + 1} of {number}")

@@ -19,7 +19,10 @@ def pytest_configure():
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory):
-    """Returns the directory of the machine: $MACHINE if this environment variable is set, or else a new directory."""
+    """Returns the directory of the machine.
+
+    If the environment variable MACHINE is set, this is $MACHINE.  Otherwise it is a new directory.
+    """
     if "MACHINE" in os.environ:
         yield Path(os.environ["MACHINE"])
         return

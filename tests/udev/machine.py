@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """This module simulates a machine, on which "udevadm test" runs the rule.
 
-The simulated machine is a directory.  The directory has udevadm and the udev rules of the
-system that runs the tests, and the package's rule and helper.  Regular files simulate sysfs
-and the device nodes.  udevadm runs in a chroot.  Without root, tests/inside makes a user
-namespace for the chroot.
+The simulated machine is a directory.  The directory has udevadm and the udev rules of the system that runs the tests.
+The directory also has the package's rule and helper.  Regular files simulate sysfs and the device
+nodes.  udevadm runs in a chroot.  If the user is not root, tests/inside makes a user namespace for the chroot.
 
 "udevadm test" does not run the commands of RUN, but prints the commands.
 """
@@ -25,8 +24,8 @@ PACKAGE = {HELPER: os.environ.get("HELPER", f"/{UDEV}/{HELPER}"), RULE: os.envir
 MOUNTS = os.environ.get("BASEIMAGE_INSIDE") in ("mounts", "one-id")
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_DEVICE_VERIFY_SYSFS": "0"}
 
-# For each bus, a list has the parent devices of a disk.  The nearest parent is the first device of the list.  Each row
-# has the name in sysfs, the subsystem and the driver.
+# Maps each bus to a list of the parent devices of a disk.  The first device in the list is the nearest parent.  For
+# each device, the list has the name in sysfs, the subsystem and the driver.
 BUSES = {
     "pci": [("virtio1", "virtio", "virtio_blk"), ("0000:00:05.0", "pci", "virtio-pci"), ("pci0000:00", None, None)],
     # s390x attaches virtio devices to channels.
@@ -51,7 +50,7 @@ def udev_version():
 @dataclass
 class Record:
     """Has the properties, links and commands of a device after an event."""
-    properties: dict        # without empty properties and DEVLINKS
+    properties: dict        # without DEVLINKS, and without empty properties
     links: set
     priority: str           # link_priority of the links
     watch: str              # "enabled" or "disabled"; None if udevadm is older than version 257
@@ -129,7 +128,7 @@ class Machine:
             os.symlink(f"/sys/bus/{subsystem}", self.root / f"sys{path}/subsystem")
 
     def write_node(self, path, number, kind, **attributes):
-        """Writes a block device to sysfs, and writes a regular file that blockdev.c shows as the device node."""
+        """Writes the sysfs files of a block device, and writes a regular file that simulates the device node."""
         dev = f"254:{number}"
         self.write_device(path, "block", {"MAJOR": 254, "MINOR": number, "DEVNAME": path.name, "DEVTYPE": kind},
                           dev=dev, size="2048", **attributes)
@@ -171,7 +170,8 @@ class Machine:
                                  env=ENVIRONMENT | {"SYSTEMD_PROC_CMDLINE": self.cmdline}, capture_output=True,
                                  text=True, check=False)
         assert process.returncode == 0 and f"DEVPATH={path}" in process.stdout, process.stderr
-        # Before version 257, udevadm does not print the link priority, but writes the priority to a file for each link.
+        # An udevadm older than version 257 does not print the link priority, but writes the priority to a file for each
+        # link.
         link = next((self.root / "run/udev/links").glob("*/b*"), None)
         return parse_record(process.stdout, os.readlink(link) if link else "")
 

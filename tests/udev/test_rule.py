@@ -86,7 +86,7 @@ def test_base_image__partitions_kept(machine):
     # If an earlier rule sets ID_SERIAL to BASEIMAGE, the disk is a base image.
     ("", 'KERNEL=="vd*", ENV{ID_SERIAL}="BASEIMAGE"\n'),
     ("ROOT", 'KERNEL=="vd*", ENV{ID_SERIAL}="BASEIMAGE"\n'),
-    # If the serial is BASEIMAGE, an earlier rule cannot prevent that the disk is a base image.
+    # If the serial is BASEIMAGE, the disk is a base image, even if an earlier rule sets another ID_SERIAL.
     ("BASEIMAGE", 'KERNEL=="vd*", ENV{ID_SERIAL}="other"\n'),
 ])
 def test_base_image__earlier_rule(machine, serial, rule):
@@ -97,7 +97,7 @@ def test_base_image__earlier_rule(machine, serial, rule):
 
 
 def test_base_image__emptied(machine):
-    """Checks that the helper empties properties of the content that an earlier rule has set."""
+    """Checks that the helper empties the properties of the content, if an earlier rule has set these properties."""
     if udev_version() >= 257:
         pytest.skip("from version 257 on, udevadm test does not run the helper")
     machine.rules["50-inside.rules"] = 'KERNEL=="vd*", ENV{ID_FS_UUID}="1", ENV{ID_FS_TYPE}="ext4"\n'
@@ -126,7 +126,7 @@ def test_base_image__removed(machine):
     ("BASEIMAGE", {"50-serial.rules": 'KERNEL=="vd*", ENV{ID_SERIAL}="other"\n', "60-persistent-storage.rules": ""}),
 ])
 def test_base_image__opted_out(machine, serial, rules):
-    """Checks that, except for the option, udev's record is the same as without the package."""
+    """Checks that only the option in udev's record differs from the record without the package."""
     machine.serial = serial
     machine.rules.update(rules)
     machine.cmdline = "quiet baseimage_udev=off ro"
@@ -145,7 +145,7 @@ def test_other__with_option(machine, value):
 @on_each_bus
 @pytest.mark.parametrize("file", MARKERS)
 def test_initramfs__partitions_deleted(machine, file):
-    """Checks that the record in the initramfs is the same as in the running system.
+    """Checks that the record in the initramfs is the same as the record in the running system.
 
     So the rule must empty the properties that come from the partition table.
     """
@@ -227,7 +227,10 @@ def test_other__unchanged_with_broken_helper(machine):
 
 
 def test_base_image__blanks(machine):
-    """Checks that a disk is a base image if its serial is BASEIMAGE and blanks, because udev removes the blanks."""
+    """Checks that a disk is a base image if there are blanks after BASEIMAGE in the serial.
+
+    udev removes the blanks.
+    """
     expected = machine.record()
     machine.serial = "BASEIMAGE  "
     assert machine.record() == expected

@@ -44,7 +44,7 @@ set_property() {
 	done
 }
 
-# without_rule NAME: removes all properties set by the rule from a device.
+# without_rule NAME: removes from a device all properties that the rule sets.
 without_rule() {
 	set_property "$1" SYSTEMD_READY= UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG= \
 		DM_UDEV_DISABLE_OTHER_RULES_FLAG= DM_MULTIPATH_DEVICE_PATH= UDISKS_IGNORE=

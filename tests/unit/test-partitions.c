@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * These tests check which partitions the helper deletes, and how often the helper retries.
- * The linker replaces ioctl() and poll() by the functions below, which simulate the
- * kernel. */
+ * These tests check which partitions the helper deletes, and how many times the helper
+ * retries.  The linker replaces ioctl() and poll() by the functions below, which simulate
+ * the kernel. */
 #include <check.h>
 #include <errno.h>
 #include <linux/blkpg.h>
@@ -18,7 +18,7 @@
 enum { DISK = 42, NUMBERS = 256 };
 
 /* The index of each of these arrays is the number of a partition. */
-static int busy_count[NUMBERS];   /* how often ioctl() still fails with EBUSY; -1: no such partition */
+static int busy_count[NUMBERS];   /* how many more calls fail with EBUSY; -1: no such partition */
 static int delete_errno[NUMBERS]; /* the error of ioctl(); 0: the result depends on busy_count */
 static int ioctl_calls[NUMBERS];
 static int slept_ms;

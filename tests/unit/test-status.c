@@ -210,7 +210,8 @@ static const struct {
         { DETACH "; virtio virtio3 0x0002", "-q", 2, "" },
         { "virtio virtio3 0x0002; ln -s x sys/class/virtio/virtio3/driver; virtio virtio4 0x0001", "", 0,
           INERT },
-        /* A disk is a base image if the serial in sysfs or ID_SERIAL is BASEIMAGE. */
+        /* If the serial in sysfs is BASEIMAGE, or if ID_SERIAL is BASEIMAGE, the disk is a
+         * base image. */
         { "printf 'BASEIMAGE  ' >sys/class/block/vdb/serial; set_property vdb ID_SERIAL=", "", 0, INERT },
         { "printf OTHER >sys/class/block/vdb/serial", "", 0, INERT },
         { "rm sys/class/block/vdb/serial", "", 0, INERT },

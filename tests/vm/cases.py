@@ -17,7 +17,7 @@ class Case(NamedTuple):
     generator: str      # initramfs-tools, busybox (initramfs-tools with busybox), dracut, hostonly (dracut)
     layout: str         # a key of layouts.ROOTS
     attached: str       # the argument "attached" of conftest.boot()
-    root: str           # a key of the layout's dictionary of root= values in layouts.ROOTS
+    root: str           # a key of the dictionary of root= values in layouts.ROOTS
 
     def __str__(self):
         return "-".join(self)
@@ -89,7 +89,7 @@ def kernel_options(case):
     if case.attached == "awaited":
         options.append(LONG_WAIT)
     if case.dracut:
-        # If dracut does not find root, the guest reboots.  QEMU runs with -no-reboot, so it exits then.
+        # If dracut does not find root, the guest reboots.  QEMU runs with -no-reboot, so QEMU then exits.
         options += ["rd.shell=0", "rd.emergency=reboot", f"rd.retry={600 if case.attached == 'awaited' else 60}"]
     # With rd.auto, dracut activates volume groups and assembles md arrays.
     if case.flavour in ("dracut", "dracut-hostonly"):

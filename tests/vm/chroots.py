@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Makes trees and chroots in which the tests build and install packages.
 
-images.py caches each tree, so mmdebstrap makes a tree only once.
+images.py caches each tree, so mmdebstrap makes each tree once.
 """
 
 from pathlib import Path
@@ -75,8 +75,8 @@ class Chroot:
 
     def words(self, script):
         """Returns a command that mounts the overlay at $root, and then runs a script outside the chroot."""
-        # In a user namespace, overlayfs needs user xattrs.  tmpfs supports user xattrs only since Linux 6.6, so the
-        # upper directory of the overlay is then not on a tmpfs.
+        # In a user namespace, overlayfs needs user xattrs.  A tmpfs of a kernel before Linux 6.6 does not support user
+        # xattrs.  So in a user namespace, the upper directory of the overlay is not on a tmpfs.
         empty, option = "mount -t tmpfs none .", ""
         if not can_make_nodes():
             empty, option = "rm -rf u w", ",userxattr"

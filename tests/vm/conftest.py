@@ -13,8 +13,8 @@ import layouts
 from guest import WAITS_FOR_ROOT, Guest
 from inert import SERIAL
 
-# The tests in these files take longest.  pytest starts these tests first, so that no worker runs much longer than the
-# other workers.
+# The tests in these files take the most time.  pytest starts these tests first, so that no worker runs much longer than
+# the other workers.
 LONGEST = "test_autopkgtest", "test_loaders", "test_other_devices", "test_package", "test_attached"
 
 
@@ -52,13 +52,13 @@ def pytest_runtest_makereport(call):
 
 
 def pytest_runtest_logreport(report):
-    """Prints each failure immediately, because the end of the run can be hours away."""
+    """Prints each failure immediately, because the other tests can take hours."""
     if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
         print(f"\n{report.nodeid} failed:\n{report.longreprtext[-3000:]}", flush=True)
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Prints how many guests booted, and how many of these guests ignored the base image, for each layout."""
+    """For each layout, prints the number of guests that booted and the number of guests that ignored the base image."""
     cells = defaultdict(lambda: [0, 0])
     for outcome in "passed", "failed":
         for report in terminalreporter.stats.get(outcome, []):
@@ -80,7 +80,7 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def built(package):
-    """Returns the path of the .deb file of a package that tests/run has built."""
+    """tests/run has built the packages.  Returns the path of the .deb file of one package."""
     directory = os.environ.get("BASEIMAGE_DEBS")
     if not directory:
         pytest.fail("BASEIMAGE_DEBS does not name the directory of the built packages: use tests/run")
@@ -100,7 +100,7 @@ def status_deb():
 
 @pytest.fixture
 def older_deb(deb, tmp_path):
-    """Returns the path of a copy of baseimage-udev's .deb file with a lower version number."""
+    """Makes a copy of baseimage-udev's .deb file with a lower version number.  Returns the path of the copy."""
     unpacked, path = tmp_path / "older", tmp_path / "older.deb"
     images.run("dpkg-deb", "-R", deb, unpacked)
     control = unpacked / "DEBIAN/control"
@@ -161,8 +161,8 @@ def boot(request, record_property, make_disk):
         record_property("booted", str(disk.paths[0]))
         name = request.node.name.replace("/", "-").removeprefix("test_")
         root = disk.roots.get(root, root) or next(iter(disk.roots.values()))
-        # If the guest has only its own disk, the test does not check the boot.  Then the guest starts from a snapshot,
-        # because this is faster.
+        # If only the guest's own disk is attached, the test does not check the boot.  Then the guest starts from a
+        # snapshot, because a boot is slower.
         guest = Guest(name, disk.kernel, disk.initrd, f"root={root} ro {append}", at_boot + list(more),
                       show=request.config.getoption("capture") == "no",
                       during_boot=plug_later if later else during_boot,
@@ -174,9 +174,9 @@ def boot(request, record_property, make_disk):
 
 @pytest.fixture
 def fault(record_property):
-    """Returns a context manager, in which a test breaks a part of the system on purpose.
+    """Returns a context manager for a fault: inside the "with" block, a test breaks a part of the system.
 
-    If the test raises no exception there, the test report says that the package survived.
+    If the block raises no exception, the report of the tests says that the package survived the fault.
     """
     @contextlib.contextmanager
     def inject(what):

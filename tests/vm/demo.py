@@ -31,7 +31,7 @@ def paint(text, code):
 
 
 def observe(guest):
-    """Yields a tuple for each row of the table: the label, whether the row shows harm, and the text."""
+    """For each row of the table, yields the label, a bool and the text.  If the row shows harm, the bool is true."""
     base, found = base_disks(guest), leaks(guest)
     own, = (name for name in guest.block_devices().split() if name not in base)
     yield f"/dev/{own} is", False, "its own disk"
@@ -65,7 +65,7 @@ class Side:
         self.rows, self.guest = {}, None
 
     def run(self):
-        """Boots the guest, and stores the colour and the text of each row in self.rows, by label."""
+        """Boots the guest.  Stores the rows of the table in self.rows, as {label: (colour, text)}."""
         image = disk(self.suite, "plain", "btrfs", self.debs)
         path, = image.paths
         self.guest = Guest(f"demo-{self.name}", image.kernel, image.initrd, f"root={image.roots['partuuid']} ro",
@@ -83,14 +83,14 @@ class Side:
         return re.sub(r"\033\[[\d;]*[A-Za-z]|[^ -~\n]", "", console).strip().split("\n")[-1]
 
     def cells(self, label, width):
-        """Returns the text of a row as lines in the colour of the row.  Pads each line with blanks to the width."""
+        """Returns the text of a row as lines in the colour of the row.  Adds blanks to each line up to the width."""
         colour, text = self.rows.get(label, (DIM, "-"))
         return [paint(f"{part:{width}}", colour) for line in text.splitlines()
                 for part in textwrap.wrap(line, width - 2)]
 
 
 def run_both(sides):
-    """Boots both guests at the same time.  Prints the last line of each console every 30 s.  Exits after an error."""
+    """Boots both guests at the same time.  Every 30 s, prints the last line of each console.  Exits after an error."""
     began = time.monotonic()
     with ThreadPoolExecutor() as executor:
         jobs = {executor.submit(side.run): side for side in sides}

@@ -22,13 +22,13 @@ from images import CACHE, LOGS, SHELL_PORT, cached, digest, unpacked
 # If the console and the shell of a guest print nothing for this time, the guest has failed.  Even a slow guest prints
 # more often.
 SILENCE_SECONDS = 600
-# If the boot has failed, the kernel, initramfs-tools or dracut prints a line that matches.
+# If the boot has failed, the kernel, initramfs-tools or dracut prints a line that matches this pattern.
 FATAL = re.compile(r"^.*(?:Kernel panic - not syncing|Gave up waiting for root|Entering emergency mode).*$"
                    r"|^\(initramfs\)", re.M)
-# When the initramfs begins to wait for root, initramfs-tools or dracut prints a line that matches.
+# When the initramfs begins to wait for root, initramfs-tools or dracut prints a line that matches this pattern.
 WAITS_FOR_ROOT = "Waiting for root file system|Running /scripts/local-block|dracut-initqueue"
-# When systemd waits for an administrator, systemd prints a line that matches.  The shell of the tests can still start
-# during MAINTENANCE_SECONDS.
+# When systemd waits for an administrator, systemd prints a line that matches this pattern.  After this line, the tests
+# wait MAINTENANCE_SECONDS for the shell.
 MAINTENANCE = re.compile(r"^.*(?:You are in (?:emergency|rescue) mode|for maintenance|root account is locked).*$", re.M)
 MAINTENANCE_SECONDS = 60
 # A guest loads these drivers because of "-cpu max" and because of its chipset.  The tests do not need these drivers,
@@ -36,9 +36,9 @@ MAINTENANCE_SECONDS = 60
 IDLE_DRIVERS = ("kvm_amd kvm aesni_intel ghash_clmulni_intel sha512_ssse3 sha256_ssse3 sha1_ssse3 crct10dif_pclmul"
                 " crc32_pclmul cryptd crypto_simd powernow_k8 acpi_cpufreq evdev button serio_raw qemu_fw_cfg ata_piix"
                 " ata_generic psmouse pcspkr floppy i2c_piix4").split()
-# These options make the boot of an emulated guest faster and more reliable.  With no_timer_check, the kernel does not
-# reject a timer that is late, as emulated timers are on a busy machine.  With norandmaps, QEMU translates the code of a
-# library only once, and not once for each process, so a boot takes a fifth less time.
+# These options make the boot of an emulated guest faster and more reliable.  On a busy machine, emulated timers are
+# late.  With no_timer_check, the kernel accepts such a timer.  With norandmaps, QEMU translates the code of a library
+# once for all processes.  So a boot takes a fifth less time.
 QUICK = ("no_timer_check cryptomgr.notests audit=0 apparmor=0 rcupdate.rcu_expedited=1 tsc=reliable init_on_alloc=0"
          f" norandmaps mitigations=off modprobe.blacklist={','.join(IDLE_DRIVERS)}")
 # Every guest has these kernel options.  With 8250.nr_uarts=1, the kernel probes 1 serial line and not 32 serial lines,
@@ -87,13 +87,13 @@ def take_slot():
 class Guest:
     """Boots a guest when a "with" block begins, and kills the guest when the block ends.
 
-    The argument "disks" has a tuple for each virtio disk: the path, the serial or None, whether the disk is read-only,
-    and optionally a dictionary of properties of the QEMU device.  The guest writes to an overlay and not to the image,
-    and close() deletes the overlay.
+    The argument "disks" has a tuple for each virtio disk.  The tuple has the path, the serial or None, and a bool,
+    which is true if the disk is read-only.  The tuple can also have a dictionary of properties of the QEMU device.  The
+    guest writes to an overlay and not to the image, and close() deletes the overlay.
     The argument "during_boot" is a function with one parameter, the guest.  boot() calls the function after QEMU has
     started, and before the shell answers.
-    If the argument "snapshot" is true, the first boot saves a snapshot, and later guests with the same arguments start
-    from the snapshot.
+    If the argument "snapshot" is true, the first boot saves a snapshot.  Then other guests with the same arguments
+    start from the snapshot.
     If the argument "show" is true, tail also prints the console to standard output.
     """
 
@@ -128,7 +128,10 @@ class Guest:
                              "-device", json.dumps(self.device(node, serial) | (more[0] if more else {}))]
 
     def unpack(self, initrd):
-        """Decompresses the initramfs, because an emulated guest does this slowly.  Returns the path of the new file."""
+        """Decompresses the initramfs, because an emulated guest decompresses slowly.
+
+        Returns the path of the new file.
+        """
         target = self.directory / "initrd"
         if initrd and Path(initrd).exists():
             target.write_bytes(unpacked(Path(initrd)))
@@ -207,7 +210,10 @@ class Guest:
                                                codec_errors="replace")
 
     def boot_or_restore(self):
-        """Starts from the snapshot for the same QEMU, options and disks; without a snapshot, boots and saves one."""
+        """If there is a snapshot of the same QEMU, options and disks, starts from it.
+
+        Otherwise boots, and saves a snapshot.
+        """
         version = subprocess.run([self.PROGRAM, "--version"], stdout=subprocess.PIPE, check=True).stdout
         words = "\0".join(self.command).replace(str(self.directory), "").replace(str(self.console), "")
         # If a disk was made again, its path can be the same, but its content is different.
@@ -258,7 +264,7 @@ class Guest:
     def expect(self, pattern, silence=SILENCE_SECONDS, repeat=""):
         """Waits until the output of the shell matches a pattern.  Raises the same exceptions as wait_until().
 
-        While it waits, sends the text in the argument "repeat" to the shell every 5 s.
+        Every 5 s, sends the text in the argument "repeat" to the shell again.
         """
         def printed():
             try:
@@ -275,8 +281,8 @@ class Guest:
     def wait_until(self, condition, silence=SILENCE_SECONDS):
         """Waits until condition() returns a true value.
 
-        Raises BootFailed if the guest has ended or cannot continue.  The argument "silence" is a number of seconds.
-        Raises Silent if the console, the output of the shell and the value of condition() do not change for this time.
+        If the guest has ended or cannot continue, raises BootFailed.  The argument "silence" is a number of seconds.
+        If the console, the output of the shell and the value of condition() do not change for this time, raises Silent.
         """
         state, since = None, time.monotonic()
         while not (value := condition()):
@@ -292,7 +298,7 @@ class Guest:
             time.sleep(0.2)
 
     def read_console(self):
-        """Returns the text of the console.  Raises BootFailed if the guest has ended or cannot continue."""
+        """Returns the text of the console.  If the guest has ended or cannot continue, raises BootFailed."""
         console = self.console.read_text(errors="replace")
         fatal = FATAL.search(console)
         if fatal or self.process.poll() is not None:
@@ -305,8 +311,8 @@ class Guest:
     def run(self, command, check=True, timeout=SILENCE_SECONDS):
         """Runs shell commands in the guest and returns their output.
 
-        The argument "timeout" is the argument "silence" of wait_until().  If the argument "check" is true and the last
-        command fails, raises RuntimeError.
+        Passes the argument "timeout" to wait_until() as the argument "silence".  If the argument "check" is true and
+        the last command fails, raises RuntimeError.
         """
         mark = f"{PROMPT}{next(self.numbers)}-"
         self.shell.send(f"{{ {command}\n}} 2>&1; echo {mark}$?.\n")
@@ -363,7 +369,10 @@ class Guest:
             return False
 
     def save(self, *targets):
-        """Stops the guest, and writes each disk to the target with its index.  If a target is None, skips the disk."""
+        """Stops the guest, and writes the first disk to the first target, and so on.
+
+        If a target is None, skips the disk.
+        """
         self.run("sync; fsfreeze --freeze /")
         self.monitor("stop")
         for number, target in enumerate(targets):
@@ -405,7 +414,7 @@ class Guest:
 
 
 class SelfBooting(Guest):
-    """Boots through firmware and a boot loader.  QEMU gets the argument "options", and no kernel and no initramfs."""
+    """Boots through firmware and a boot loader.  QEMU gets the options in "options", but no kernel and no initramfs."""
 
     def __init__(self, name, options, disks):
         self.options = options

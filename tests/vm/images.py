@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Makes the systems of Debian guests, and caches these systems outside the source tree.
 
-mmdebstrap makes a tree from a Debian release.  A seed is a directory with an unpacked tree that can boot, with or
-without the packages under test.  layouts.py copies a seed to a disk.  The name of each cached file or directory
+mmdebstrap makes a tree from a Debian release.  A seed is an unpacked tree that can boot.  There are seeds with and
+seeds without the packages under test.  layouts.py copies a seed to a disk.  The name of each cached file or directory
 contains a hash of its sources.  So the tests make a file or directory again only if its sources change.
 """
 
@@ -29,7 +29,7 @@ COMMON = (
     "systemd-sysv udev kmod mount dbus {kernel} "
     "btrfs-progs e2fsprogs xfsprogs lvm2 mdadm bcache-tools zstd"
 )
-# Each flavour names the initramfs generator and the packages that it adds to COMMON.
+# Each flavour has the packages in COMMON, and also the initramfs generator and the packages in this table.
 FLAVOURS = {
     "crypt": "initramfs-tools cryptsetup-initramfs",
     "dracut-crypt": "dracut cryptsetup systemd-cryptsetup",
@@ -79,8 +79,8 @@ RestartSec=200ms
 [Install]
 WantedBy=sysinit.target
 """
-# autopkgtest waits for a login prompt, and then for at most 10 s for each answer of this shell.  So systemd starts the
-# login prompt after the shell, and the shell after udevd has handled all events.
+# autopkgtest waits for a login prompt.  Then autopkgtest waits at most 10 s for each answer of this shell.  So systemd
+# starts this shell after udevd has handled all events, and starts the login prompt after this shell.
 AUTOPKGTEST_UNIT = """\
 [Unit]
 DefaultDependencies=no
@@ -113,11 +113,11 @@ IDLE_UNITS = ("systemd-binfmt.service systemd-update-utmp.service systemd-update
               " blk-availability.service xfs_healer_start.service").split()
 IDLE_GENERATORS = ("debug integritysetup rc-local run ssh system-update sysv tpm2 veritysetup"
                    " factory-reset bless-boot").split()
-# Only guests of autopkgtest need these units, because autopkgtest waits for a login prompt.
+# autopkgtest waits for a login prompt.  So the guests of autopkgtest need these units, and other guests do not.
 LOGIN_UNITS = "getty.target systemd-logind.service systemd-user-sessions.service".split()
-# Only guests of the flavours autopkgtest, others and reports need these units, and the udev rule that starts
-# baseimage-status.  In all other guests, an empty link masks the rule, and the tests run baseimage-status.  The link is
-# not in /etc/udev/rules.d, because the initramfs generators copy that directory.
+# The guests of the flavours autopkgtest, others and reports need COMMON_IDLE_UNITS, and the udev rule that starts
+# baseimage-status.  In all other guests, a link to /dev/null masks the rule, and the tests run baseimage-status.  The
+# link is not in /etc/udev/rules.d, because the initramfs generators copy that directory.
 STATUS_RULE = "usr/local/lib/udev/rules.d/90-baseimage-status.rules"
 COMMON_IDLE_UNITS = ("kmod-static-nodes.service systemd-tmpfiles-setup.service systemd-tmpfiles-setup-dev.service"
                      " systemd-tmpfiles-setup-dev-early.service multi-user.target.wants/dbus.service").split()
@@ -216,9 +216,9 @@ def remove(path):
 
 
 def prune():
-    """Removes unused files and directories until there is room.
+    """Removes unused files and directories until the cache has room for new files.
 
-    Begins with the kind that the tests make fastest, and with the oldest path of each kind.
+    First removes the kind of files that the tests can make fastest.  Of each kind, first removes the oldest path.
     """
     with locked(CACHE / "prune"):
         # While another process writes a .size file, the file can be empty.
@@ -295,7 +295,7 @@ MMDEBSTRAP_OPTIONS = ["--aptopt=Acquire::Check-Valid-Until \"false\"",
 
 
 def tree(suite, flavour):
-    """Returns the tar file of a suite with the packages of a flavour.  seed() purges the packages in PURGED."""
+    """Returns the tar file of a system that has the packages of a flavour.  seed() purges the packages in PURGED."""
     if flavour in PURGED:
         flavour, _ = PURGED[flavour]
     # autopkgtest shares a directory with the guest through 9p.  The cloud kernel does not support 9p.
@@ -329,7 +329,7 @@ def seed_path(suite, flavour, debs=()):
 
 
 def seed(suite, flavour, debs=()):
-    """Returns the directory of a bootable system with the .deb files in "debs" installed."""
+    """Returns the directory of a bootable system, in which the .deb files in "debs" are installed."""
     path = seed_path(suite, flavour, debs)
     with cached(path) as partial:
         if partial:
@@ -393,8 +393,8 @@ def can_make_nodes():
             return False
 
 
-# A script that mounts and enters a tree runs in its own mount and PID namespaces.  The commands in MOUNT_API_FILES make
-# device nodes and mount /proc in $root.
+# Some scripts mount and enter a tree.  Such a script runs in its own mount and PID namespaces.  The commands in
+# MOUNT_API_FILES make device nodes and mount /proc in $root.
 NAMESPACES = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
 MOUNT_API_FILES = """set -e
 for node in null zero full random urandom; do
@@ -424,7 +424,8 @@ hostonly_default_device="no"
 add_drivers+=" virtio_pci virtio_blk virtio_console btrfs ext4 "
 add_dracutmodules+=" btrfs lvm "
 """
-# The initramfs of both generators runs this script after it mounts root.  inert.in_initramfs() reads the file.
+# After the initramfs has mounted root, the initramfs runs this script.  inert.in_initramfs() reads the file that the
+# script writes.
 SAVE_PARTITIONS = """\
 #!/bin/sh
 [ "$1" = prereqs ] || cat /proc/partitions >/run/initramfs.partitions
@@ -433,8 +434,8 @@ DRACUT_SAVE_PARTITIONS = """\
 check() { return 0; }
 install() { inst_hook pre-pivot 99 "$moddir/save_partitions.sh"; }
 """
-# With this kernel option, the initramfs of initramfs-tools waits for root for up to 600 s.  With rootdelay=600, the
-# initramfs always waits for 600 s.
+# With this kernel option, the initramfs of initramfs-tools waits at most 600 s for root.  The option rootdelay=600 is
+# not suitable: with this option, the initramfs always waits 600 s.
 LONG_WAIT = "test.patient"
 LONG_WAIT_SCRIPT = f"""\
 #!/bin/sh

@@ -11,7 +11,7 @@ SERIAL = "BASEIMAGE"
 
 # These links must lead to the base image.
 OWN_LINKS = re.compile(rf"/dev/(baseimage|disk/by-id/virtio-{SERIAL})(-part\d+)?")
-# Every block device has a link of this form, so the base image can have such a link.
+# Every block device has a link of this form, so such a link to the base image is not a leak.
 NUMBER_LINKS = re.compile(r"/dev/block/\d+:\d+")
 
 # Maps the name of each scanner to the program and to a command.  The command must exit with status 0, and its output
@@ -91,8 +91,8 @@ def root_disks(guest):
 def leaks(guest, partitions=False, ignored_units=None):
     """Returns the effects of the base image on the guest, as {aspect: lines}.  If the result is {}, there is no effect.
 
-    With baseimage_udev=partitions, the argument "partitions" is true, and then a partition is not a leak.  The argument
-    "ignored_units" is a regular expression for units that fail for other reasons.
+    If the argument "partitions" is true, a partition is not a leak, because the guest has baseimage_udev=partitions.
+    The argument "ignored_units" is a regular expression for units that fail for other reasons.
     """
     disks = base_disks(guest)
     assert disks, "the guest has no base image"
@@ -201,7 +201,7 @@ def found_by_scanners(guest):
 
 
 def harm(found):
-    """Returns those leaks that harm a guest.  A missing property, for example, is a leak without harm."""
+    """Returns those leaks that harm a guest.  For example, a missing property is a leak that does no harm."""
     return {aspect: lines for aspect, lines in found.items()
             if aspect.startswith(("root", "boot", "kernel", "scanner"))}
 

@@ -39,7 +39,7 @@ DOS_ID = "0x5b1e7c02"
 
 FSTAB = {"btrfs": "defaults 0 0", "ext4": "errors=remount-ro 0 1", "xfs": "defaults 0 0"}
 # A newer mkfs enables these features by default, but the kernel of the oldest guest does not support these features.
-# With the first list of options, mkfs prints the features that it knows.  The dictionary has, for each feature, the
+# With the first list of options, mkfs prints the features that it knows.  The dictionary maps each feature to the
 # options that disable the feature.
 NEWER_FEATURES = {
     "btrfs": (["-O", "list-all"], {"block-group-tree": ["-O", "^block-group-tree"]}),
@@ -67,7 +67,7 @@ def disk(suite, flavour, layout, debs=()):
     with cached(path) as partial:
         if partial:
             directory = seed(suite, flavour, debs)
-            # builder_disk() can take the same lock, so this call comes before the lock.
+            # builder_disk() can take the lock below.  So this call must come before the lock.
             builder = [builder_disk(debs)] if make in NEEDS_BUILDER else []
             partial.mkdir()
             # make() writes /etc/fstab in the seed, so only one process at a time can make a disk from the seed.
@@ -105,7 +105,7 @@ def rounded_size(path, unit=MIB):
 
 
 def copy_into(source, target, offset):
-    """Copies the file "source" to an offset in bytes in the file "target", and keeps the file sparse."""
+    """Copies the file "source" into the sparse file "target".  The offset in "target" is in bytes."""
     run("dd", f"if={source}", f"of={target}", "bs=1M", f"seek={offset // MIB}",
         "conv=notrunc,sparse", "status=none")
 
@@ -154,7 +154,7 @@ class Part(NamedTuple):
 
 
 def partitioned(path, *parts):
-    """Makes a disk with a GPT and the partitions."""
+    """Makes a disk with a GPT.  The argument "parts" has the partitions."""
     sizes = [part.size or rounded_size(part.payload) for part in parts]
     offsets = [MIB + sum(sizes[:number]) for number in range(len(sizes))]
     script = ["label: gpt", f"label-id: {TABLE_UUID}"]
@@ -192,7 +192,7 @@ def make_swap(work, size=8 * MIB):
 
 
 def lvm_uuid(name):
-    """Returns a UUID that depends on the name, first without dashes and then with dashes in LVM's format."""
+    """Returns two forms of a UUID that depends on the name: without dashes, and with dashes in LVM's format."""
     plain = uuid.uuid5(uuid.NAMESPACE_DNS, name).hex
     return plain, "-".join(plain[i:j] for i, j in itertools.pairwise([0, 6, 10, 14, 18, 22, 26, 32]))
 
@@ -281,8 +281,8 @@ def md_member(path, name, payload):
     return path
 
 
-# Each of the following functions makes a layout.  The first disk is target/0.raw; a second disk is target/1.raw.  The
-# argument "work" is an empty directory for temporary files.
+# Each of the following functions makes the disks of one layout.  The first disk is target/0.raw; a second disk is
+# target/1.raw.  The argument "work" is an empty directory for temporary files.
 
 def on_partition(filesystem):
     def make(seed_directory, target, work):
@@ -297,16 +297,17 @@ def on_bare_disk(seed_directory, target, work):
 def builder_disk(debs):
     """Returns the disk of a guest that makes other disks.
 
-    The root of this guest is on ext4, so that the guest can mount a btrfs that has the same UUID, FS_UUID.
+    The root of this guest is on ext4.  So the guest can mount a btrfs, although both file systems have the UUID
+    FS_UUID.
     """
     return disk(STABLE, "plain", "ext4", tuple(deb for deb in debs if not has_package([deb])))
 
 
 def fill_in_guest(builder, seed_directory, work, *blank, option="defaults"):
-    """Boots a guest, which copies the seed to a new file system.
+    """Boots a guest, which copies the seed to an empty file system.
 
-    The argument "blank" has the files on which the file system is.  Returns the paths of new files, which have the
-    file system with the seed.
+    The argument "blank" has the paths of the disk images with the empty file system.  Returns the paths of new disk
+    images, on which the file system has the seed.
     """
     archive, full = work / "seed.tar", [path.with_suffix(".full") for path in blank]
     run("tar", "-C", seed_directory, "-cf", archive, ".")
@@ -328,7 +329,7 @@ def on_xfs(seed_directory, target, work, builder):
 
 
 def on_two_disks(seed_directory, target, work, builder):
-    """Makes a btrfs on two disks, both with data and metadata.
+    """Makes a btrfs on two disks.  Each disk has data and metadata.
 
     Copies the seed in a guest, because mkfs.btrfs can copy a directory only to a file system on one disk.
     """
@@ -431,7 +432,7 @@ def on_dos_lvm(seed_directory, target, work):
 
 
 def on_live_medium(seed_directory, target, work):
-    """Makes a live system.  The first partition has the seed as squashfs; the second partition keeps changes."""
+    """Makes a live system.  The first partition has the seed as squashfs; the second partition stores changes."""
     chroot(seed_directory, "mksquashfs", "/", "/tmp/squashfs", "-wildcards", "-e", "proc/*", "tmp/*",
            "-comp", "zstd", "-Xcompression-level", "1", "-quiet", "-no-progress")
     live, union = work / "medium/live/filesystem.squashfs", work / "persistence/persistence.conf"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Makes disks that boot through firmware and a boot loader.  The boot loader's own tools install the boot loader.
 
-The kernel command line and the initramfs have a mark, which is different on the guest's own disk and on the base image.
-So the tests can check from which disk the boot loader read the kernel command line and the initramfs.
+The kernel command line and the initramfs have a mark.  The mark on the guest's own disk is different from the mark on
+the base image.  So the tests can check from which disk the boot loader read the kernel command line and the initramfs.
 """
 
 import mmap
@@ -19,8 +19,8 @@ MARK = "loaded-from"
 OWN, BASE = f"{MARK}=own.", f"{MARK}=base"      # mark_own() needs two texts of the same length
 CMDLINE = f"{KERNEL_OPTIONS} rw {BASE}"
 OVMF = "/usr/share/OVMF/OVMF_{}_4M.fd"
-# Debian's package ovmf has the files of OVMF.  With snapshot=on, QEMU does not write the firmware's variables to the
-# file.
+# Debian's package ovmf has the files of OVMF.  With snapshot=on, QEMU does not write the firmware's variables to these
+# files.
 FIRMWARE = {
     "seabios": [],
     "ovmf": ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF.format('CODE')}",
@@ -28,7 +28,8 @@ FIRMWARE = {
 }
 
 # These commands put a cpio archive with the mark before the initramfs.  An initramfs of initramfs-tools runs the file
-# in conf.d, and an initramfs with systemd starts the service.  Both write the mark to the kernel's log.
+# in conf.d, and an initramfs with systemd starts the service.  The file and the service write the mark to the kernel's
+# log.
 INITRD = dedent(f"""\
     version=$(uname -r)
     mkdir -p /mark/conf/conf.d /mark/etc/systemd/system/sysinit.target.wants

@@ -29,7 +29,7 @@ def reproducible(chroot, suite):
 
 
 def for_old_guests(chroot, suite):
-    """Checks that baseimage-status runs on Debian 12, even if it was built on a newer release."""
+    """Checks that a baseimage-status that was built on a newer release also runs on Debian 12."""
     deb, = (chroot.build / "root").glob("baseimage-status_*.deb")
     run("dpkg", "--compare-versions", re.search(r"libc6 .>= (.+?)[)]", run("dpkg-deb", "-f", deb, "Depends"))[1],
         "le", OLDEST_LIBC)

@@ -34,7 +34,7 @@ def test_base_image__read_again(suite, boot):
                 guest.run(command)
                 guest.settle()
                 assert_inert(guest)
-        # Now the disk becomes larger and gets a different partition table.
+        # These commands enlarge the disk, and write a different partition table.
         guest.monitor("block_resize", **{"node-name": node, "size": 2 << 30})
         guest.run("echo 'start=2048,size=8192' | sfdisk --label dos --no-tell-kernel /dev/baseimage;"
                   " blockdev --rereadpt /dev/baseimage")
@@ -81,7 +81,10 @@ def test_partitions__kept(boot):
 
 
 def test_boot__without_local_and_systemd(boot):
-    """Boots with boot=scan, which finds root with blkid and not with udev's links, and without systemd."""
+    """Boots without systemd, and with boot=scan.
+
+    With boot=scan, the initramfs finds root with blkid and not with udev's links.
+    """
     with boot("around", "partuuid", append=f"boot=scan init={PLAIN_INIT}") as guest:
         assert guest.run("cat /proc/1/comm") == "plain-init\n"
         assert leaks(guest, ignored_units="") == {}
@@ -96,7 +99,7 @@ OTHER_RULES = {
         ' ENV{ID_FS_UUID}="", ENV{ID_FS_TYPE}="", ENV{ID_FS_LABEL}=""',
     # This rule sets properties.  Then the package's rule runs the helper, which empties the properties.
     "/run/udev/rules.d/50-inside.rules": 'KERNEL=="vd*", ENV{ID_FS_UUID}="1", ENV{ID_FS_TYPE}="ext4"',
-    # This empty file masks the rule of udev with the same name.
+    # This empty file masks udev's rule of the same name.
     "/etc/udev/rules.d/60-persistent-storage.rules": "",
 }
 
@@ -134,7 +137,7 @@ SILENT_SCANNERS = {"mdadm --assemble", "sfdisk", "parted"}
 def test_scanners__see_the_twin(flavour, boot):
     """Checks that each scanner finds the base image if the package is not installed.
 
-    Otherwise the tests with this scanner would pass without the package.
+    If a scanner did not find the base image, the tests with this scanner would pass without the package.
     """
     with boot(flavour=flavour, layout="beside", package=False) as guest:
         installed = {name for name, (program, _) in SCANNERS.items() if guest.run(f"command -v {program} || :")}
@@ -165,7 +168,7 @@ LINKS_AND_CONTENT = "find /dev/disk -type l -printf '%p %l\\n' | sort; blkid -c 
 
 @pytest.mark.all_only
 def test_manual__reads_a_file(make_disk, boot, tmp_path):
-    """Checks that the manual's commands to read a file change no link.
+    """Checks that the manual's commands for reading a file do not change a link.
 
     Then checks that a loop device changes the links: a link of the guest's own disk leads to the loop device.
     """

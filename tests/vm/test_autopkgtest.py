@@ -20,7 +20,7 @@ BOOT_SECONDS, TIMEOUT_FACTOR = 900, 5
 
 # autopkgtest runs this script in place of QEMU.  The script changes the options for QEMU:
 # - It removes -enable-kvm and -cpu, because accelerator() chooses these options.
-# - It removes -net, because autopkgtest forwards a fixed port of the host, so that a second guest could not start.
+# - It removes -net.  With -net, every guest needs the same port of the host, so a second guest cannot start.
 # - It adds a log of the console.
 QEMU = """\
 #!/bin/sh
@@ -42,7 +42,10 @@ pytestmark = pytest.mark.all_only
 
 @pytest.fixture
 def autopkgtest(request, tmp_path):
-    """Returns a function that runs tests of debian/tests, and returns the directory with artifacts and logs."""
+    """Returns a function that runs tests of debian/tests.
+
+    The function returns the directory of the artifacts and logs.
+    """
     initrd, raw, qemu = (tmp_path / name for name in ("initrd", "disk.raw", "qemu-system-x86_64"))
     # If this file exists, autopkgtest does not build the source tree.
     (copy_source(tmp_path / "source") / "debian/files").touch()

@@ -33,7 +33,7 @@ def test_helper__small_and_static(helper):
 
 
 def test_helper__segments(helper):
-    """Checks that the helper has no executable stack, no writable and executable segment, and no setuid bit."""
+    """Checks that the helper has no setuid bit, no executable stack and no segment that is writable and executable."""
     flags = re.findall(r"^  (LOAD|GNU_STACK) .* (R?[ W][ E]) +0x", run("readelf", "--segments", "--wide", helper), re.M)
     assert ("GNU_STACK", "RW ") in flags
     assert not [flag for flag in flags if "W" in flag[1] and "E" in flag[1]]
@@ -68,8 +68,8 @@ def make_chroot(deb, status_deb, tmp_path):
 
 
 INSTALL = "chroot $root dpkg --install /build/package.deb\n"
-# Prints how many files of the package are in each initramfs.  With the package these are 4: the rule, the helper, the
-# marker and the marker's directory.
+# Prints how many files of the package are in each initramfs.  If the package is installed, there are 4: the rule, the
+# helper, the marker and the marker's directory.
 COUNT = """\
 for image in $root/boot/initrd.img-*; do
 	list=lsinitramfs
@@ -77,7 +77,8 @@ for image in $root/boot/initrd.img-*; do
 	chroot $root $list /boot/${image##*/} | grep -c 'usr/lib/.*baseimage' || :
 done
 """
-# Each row has arguments of dpkg, and the number of files of the package that each initramfs has afterwards.
+# Each row has arguments of dpkg and a number.  After dpkg has run, each initramfs has this number of the package's
+# files.
 STEPS = [("--install /build/older.deb", 4), ("--install /build/package.deb", 4), ("--install /build/package.deb", 4),
          ("--remove baseimage-udev", 0), ("--purge baseimage-udev", 0)]
 # Adds an older kernel, and images that the package cannot regenerate.
@@ -125,7 +126,7 @@ def test_chroot__installed_and_purged(suite, flavour, older_deb, make_chroot, fa
 
 @needs_mounts
 def test_chroot__no_updates(make_chroot, fault):
-    """Checks that dpkg prints the command that regenerates the initramfs if update_initramfs=no forbids this."""
+    """With update_initramfs=no, checks that dpkg prints the command that regenerates the initramfs."""
     chroot = make_chroot()
     with fault("dpkg: update_initramfs=no"):
         output = chroot.run("echo update_initramfs=no >$root/etc/initramfs-tools/update-initramfs.conf\n" + INSTALL)
@@ -137,7 +138,7 @@ def test_chroot__no_updates(make_chroot, fault):
 def test_chroot__dpkg_root(make_chroot):
     """Checks that the maintainer scripts do nothing if DPKG_ROOT is set.
 
-    "dpkg --root" sets DPKG_ROOT if it runs the scripts outside the system that it changes.
+    "dpkg --root" changes another system.  If the scripts do not run in a chroot of that system, dpkg sets DPKG_ROOT.
     """
     script = ("for s in postinst postrm; do"
               " DPKG_ROOT=/nonexistent sh -x $s configure; DPKG_ROOT=/x sh -x $s remove; done")
@@ -181,7 +182,7 @@ def test_dracut__sysroot(make_chroot):
 
 @needs_mounts
 def test_chroot__read_only_sys(make_chroot, fault):
-    """Checks that dpkg can install the package in a container, which has a read-only /sys and no udevd."""
+    """Checks that dpkg can install the package in a container that has a read-only /sys and no udevd."""
     with fault("dpkg: /sys read-only"):
         output = make_chroot().run("unshare --net mount -t sysfs -o ro none $root/sys\n" + INSTALL
                                    + "chroot $root dpkg-query -W -f '${Status}' baseimage-udev")
@@ -190,7 +191,7 @@ def test_chroot__read_only_sys(make_chroot, fault):
 
 @needs_mounts
 def test_chroot__boot_full(make_chroot, fault):
-    """Checks that dpkg fails while /boot is full, and that "dpkg --configure" succeeds after there is room."""
+    """Checks that dpkg fails while /boot is full, and that "dpkg --configure" succeeds when /boot has room again."""
     with fault("dpkg: /boot full"):
         output = make_chroot().run(
             "cp -a $root/boot $root/tmp/boot\n"
@@ -209,7 +210,7 @@ def test_chroot__boot_full(make_chroot, fault):
 @needs_mounts
 @pytest.mark.parametrize("suite", ["bullseye", "bookworm", "trixie", "sid"])
 def test_chroot__helper_runs(suite, make_chroot):
-    """Checks that the helper runs on all releases, although the package is built once."""
+    """Checks that the same build of the helper runs on every release."""
     output = make_chroot(suite, package=True).run(
         "chroot $root env ID_SERIAL=BASEIMAGE /usr/lib/udev/baseimage_id")
     assert output.endswith('ID_FS_UUID=""\nID_FS_TYPE=""\nSYSTEMD_READY=0\nSYSTEMD_IGNORE=1\n')
@@ -227,7 +228,8 @@ PRINT_RULE = {
     "dracut": dracut_prints("no-hostonly"),
     "dracut-hostonly": dracut_prints("hostonly"),
 }
-# Each row has a command of the administrator, and whether an initramfs then has the package's rule.
+# Each row has a command of the administrator and a bool.  If an initramfs then has the package's rule, the bool is
+# true.
 ADMINISTRATOR = {
     "mask": ("ln -s /dev/null /etc/udev/rules.d/59-baseimage.rules", False),
     "own": ("echo 'ENV{OWN}=\"1\"' >/etc/udev/rules.d/59-baseimage.rules", False),

@@ -104,7 +104,10 @@ def test_names__hostile(boot, fault):
 
 
 def release_slot_for_root(guest):
-    """Releases the guest's slot when the initramfs begins to wait for root.  The guest then only waits."""
+    """Releases the guest's slot when the initramfs begins to wait for root.
+
+    From then on, the guest waits and needs no slot.
+    """
     guest.await_console(WAITS_FOR_ROOT)
     guest.release_slot()
 

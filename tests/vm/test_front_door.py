@@ -36,14 +36,14 @@ def source(directory):
 ROOM = 'mount -t tmpfs -o size=64g none "$XDG_CACHE_HOME"'
 # Maps each requirement to a command that runs another command without this requirement, and to the expected message.
 LACKS = {
-    # Only tests/demo fails without these requirements, because it needs guests.
+    # Without one of these requirements, only tests/demo fails, because tests/demo needs guests.
     "an ordinary user's ids": (["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
                                "nobody has no subordinate ids: sudo usermod|sudo apt-get install .* uidmap"),
     "network": (["unshare", "--net", "--mount", "sh", "-ec", f'{ROOM}; exec "$@"', "sh"],
                 "no network: Debian cannot be fetched"),
     "room": (["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o size=8m none "$XDG_CACHE_HOME"; exec "$@"', "sh"],
              "GiB are needed, 0 free; name another place with XDG_CACHE_HOME"),
-    # All commands fail without these requirements.
+    # Without one of these requirements, every command fails.
     "temporary room": (["unshare", "--mount", "sh", "-ec",
                         f'{ROOM}; mount -t tmpfs -o size=8m none "$TMPDIR"; exec "$@"', "sh"],
                        "2 GiB are needed, 0 free; name another place with TMPDIR"),
@@ -72,7 +72,7 @@ def test_front_door__says_what_is_lacking(command, lack, directory, source):
 
 
 def test_run__wrong_option():
-    """Checks that tests/run fails because of a wrong option before it builds the program."""
+    """Checks that a wrong option makes tests/run fail, and that tests/run fails before the build."""
     result = subprocess.run(["tests/run", "--nosuch"], cwd=SOURCE, stdin=subprocess.DEVNULL, capture_output=True,
                             text=True, check=False)
     assert result.stderr.endswith("tests/run: no test to run: --nosuch\n"), result

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Checks the rule in the initramfs.
 
-The rule changes no name of another disk.  If the rule has unbound a base image, the running system binds it again.
+The rule does not change the name of any other disk.  If the rule has unbound a base image, the running system binds it
+again.
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ BIND_RULES = "/run/udev/rules.d/59-baseimage-virtio*.rules"
 
 @pytest.mark.parametrize("attached", [pytest.param("before", marks=pytest.mark.all_only), "late"])
 def test_names__kept(attached, boot, tmp_path):
-    """Checks that the guest's own disk is /dev/vdb, even if this disk comes while the initramfs waits for root."""
+    """Checks that the guest's own disk is /dev/vdb, even if the test attaches it while the initramfs waits for root."""
     data = sparse(tmp_path / "data.raw", 64 * MIB)
     with boot(attached, "/dev/vdb1", append=LONG_WAIT, more=[(data, "DATA", False)], layout="ext4") as guest:
         guest.wait_until(lambda: len(guest.block_devices().split()) == 3)
@@ -52,14 +53,14 @@ def test_handover__without_rule(boot, fault):
         assert guest.run(f"ls {BIND_RULES} 2>/dev/null || :") == ""
         guest.run("rm /etc/udev/rules.d/59-baseimage.rules; udevadm control --reload; udevadm trigger")
         guest.settle()
-        # While the rule was masked, btrfs found the base image, and the kernel's log still has the message.
+        # While the rule was masked, btrfs found the base image.  The kernel's log has the message of btrfs.
         found = leaks(guest)
         assert found.keys() <= {"kernel"}, found
 
 
 @pytest.mark.all_only
 def test_handover__fresh_run(boot, fault):
-    """Checks that baseimage-status prints the command that binds the disk if /run was replaced during the boot."""
+    """Replaces /run during the boot.  Then checks that baseimage-status prints the command that binds the disk."""
     commands = "umount --lazy /run; mount -t tmpfs -o mode=755 tmpfs /run"
     with fault("a new /run"), boot("before", append=before_init(commands), layout="btrfs-disk") as guest:
         assert_unbound(guest)

@@ -13,10 +13,10 @@ from guest import BootFailed, SelfBooting, Silent
 from images import STABLE
 from inert import SERIAL, assert_inert, found_by_scanners, harm, leaks, root_disks, status
 
-# "before": the base image has the lower PCI slot.  This is the position in which it does most harm.
+# "before": the base image has the lower PCI slot.  In this position, the base image does the most harm.
 # "advised": the guest's own disk has the lower PCI slot and bootindex=1.
-# The loader "ovmf-uki" boots without root=, which needs systemd in the initramfs.  In Debian 12, systemd is not the
-# init of the initramfs.
+# The loader "ovmf-uki" boots without root=.  Such a boot needs systemd in the initramfs.  In Debian 12, systemd is not
+# the init of the initramfs.
 CASES = [*((STABLE, loader, "before") for loader in loaders.LOADERS),
          (STABLE, "ovmf-grub", "advised"), ("sid", "ovmf-uki", "before")]
 
@@ -67,7 +67,8 @@ def test_loader__harm_without_package(suite, loader, attached, boot_loader):
         with boot_loader(suite, loader, attached, False) as guest:
             loaded_from = loaders.loaded_from(guest)
             found = leaks(guest)
-            # In an emulated guest the scanners take long, so they run only if there is no other harm.
+            # In an emulated guest, the scanners are slow.  So if there is other harm, the test does not run the
+            # scanners.
             if not harm(found):
                 found |= {f"scanner {name}": lines for name, lines in found_by_scanners(guest).items()}
     except (BootFailed, Silent) as failure:

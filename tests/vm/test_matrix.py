@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks that the base image is inert in each guest of cases.py, and that it does harm without the package."""
+"""Checks that the base image is inert in each guest of cases.py, and does harm in guests without the package."""
 
 import re
 
@@ -9,7 +9,7 @@ from guest import BootFailed
 from inert import (assert_inert, base_disks, devices, found_by_scanners, harm, in_initramfs, leaks, plug_base, status,
                    times_bound, unplug_base)
 
-# These scanners find a file system on the whole base image, because the rule can only delete partitions.
+# If a file system is on the whole base image, these scanners find it, because the rule can delete only partitions.
 REMAINS = {"blkid", "lsblk"}
 # The btrfs program of Debian 11 does not ask udev.
 REMAINS_BULLSEYE = REMAINS | {"btrfs device scan", "btrfs filesystem show"}
@@ -42,7 +42,7 @@ def test_base_image__inert(case, boot, record_property):
         assert result is None or result[0] == 0, result
         remains = set() if not bare else REMAINS_BULLSEYE if case.suite == "bullseye" else REMAINS
         assert {name: lines for name, lines in found_by_scanners(guest).items() if name not in remains} == {}
-        # After the scanners, the base image still has no partitions.
+        # After the scanners have run, the base image must have no partitions.
         assert devices(guest, base_disks(guest)) == base_disks(guest)
         # One layout is enough for the test of a hot-plug.
         if case.layout == "lvm":

@@ -8,7 +8,8 @@ import pytest
 from images import chroot, seed
 from inert import SERIAL, udev_database
 
-# These disks resemble a base image.  Each row has the serial, and whether the disk is a copy of the root disk.
+# These disks resemble a base image.  Each row has the serial and a bool.  If the disk is a copy of the root disk, the
+# bool is true.
 OTHERS = [(None, False), (f"{SERIAL}2", False), (f"X{SERIAL}", False), (f"{SERIAL} X", True), (None, True)]
 
 
@@ -26,7 +27,7 @@ def comparable(guest):
                 line = match[0] + " ".join(sorted(re.split("[ :]", line[match.end():])))
             lines.add(line)
         path = next((line for line in lines if line.startswith("P: ")), None)
-        # The numbers of keyboard and mouse depend on the order in which their drivers start.
+        # The numbers of the keyboard and of the mouse depend on the order in which their drivers start.
         if path and "/input/" not in path:
             found[path] = lines
     return found
@@ -39,7 +40,7 @@ def test_other_devices__unchanged(suite, make_disk, boot):
         disk = make_disk(suite, layout="ext4", package=package)
         other = make_disk(suite, layout="btrfs", package=False)
         more = [((disk if twin else other).paths[0], serial, True) for serial, twin in OTHERS]
-        # root= has the kernel's name of the disk, because two disks have the UUIDs of root.
+        # root= has the kernel's name of the disk, because two disks have the same UUIDs.
         with boot(append="root=/dev/vda1", disk=disk, more=more) as guest:
             # If two disks have the same link, the target of the link depends on timing.  So the test compares only the
             # names of the links.

@@ -33,7 +33,7 @@ def test_package__installed_and_removed(boot_without_package):
                              ("--install /root/1.deb", True), ("--remove baseimage-udev", False),
                              ("--purge baseimage-udev", False)):
             guest.run(f"dpkg {words}")
-            # The kernel's log still has the duplicates that btrfs reported before the installation.
+            # The kernel's log has messages about duplicates, because btrfs ran before the installation.
             found = {aspect: lines for aspect, lines in leaks(guest).items() if aspect != "kernel" or any(
                 "duplicate" not in line for line in lines)}
             assert (found == {}) == inert, (words, found)
@@ -46,7 +46,8 @@ def test_package__installed_and_removed(boot_without_package):
         assert guest.run("dpkg -l baseimage-udev 2>&1 | grep ^[a-z]i || :") == ""
 
 
-# Maps each kind of use to the command that begins the use of a partition, and the command that ends it.
+# Maps each kind of use to two commands.  The first command begins the use of a partition.  The second command ends the
+# use.
 USES = {
     "mounted": ("mount -o ro /dev/vdb2 /mnt", "umount /mnt"),
     "held": ("echo \"0 2048 linear /dev/vdb2 0\" | dmsetup create held", "dmsetup remove held"),

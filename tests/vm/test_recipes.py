@@ -44,7 +44,7 @@ def recipe(section, title):
     return textwrap.dedent(block).strip("\n") + "\n"
 
 
-# The shell must exec QEMU, because the test kills the process that it has started.
+# The test starts a shell, and kills the process of this shell at the end.  So the shell must exec QEMU.
 QEMU = recipe("Attach the disk", "QEMU").replace(Guest.PROGRAM, f"exec {Guest.PROGRAM}")
 
 
@@ -55,7 +55,7 @@ def credential(name, text):
 
 
 class RecipeGuest(SelfBooting):
-    """Boots a guest with the script of a recipe, which runs in a directory.
+    """Boots a guest with the script of a recipe.  The script runs in a directory.
 
     Replaces "..." in the script by the QEMU options of all test guests, and by the options in the argument "boot".
     """
@@ -79,7 +79,7 @@ class DebvmGuest(RecipeGuest):
 
 @pytest.fixture
 def chroot(request, tmp_path, deb):
-    """Returns a chroot with the tool that the marker "tool" of the test names.
+    """Returns a chroot with one of TOOLS.  The marker "tool" of the test has the name of this tool.
 
     The directory /build of the chroot has the package.  The recipe runs in this directory.
     """
@@ -120,7 +120,7 @@ def readme_lines(begin):
 
 
 def test_readme__quick_start(deb, status_deb, tmp_path):
-    """Checks the commands in README that build, install and boot, and the output of baseimage-status in README."""
+    """Checks README's commands to build, install and boot.  Also checks the output of baseimage-status in README."""
     source = copy_source(tmp_path / "build/tree")
     run("sh", "-ec", readme_lines("$ dpkg-buildpackage").removeprefix("$ "), cwd=source)
     tree = chroot_tree(f"{STABLE}-udev", f"udev ({STABLE})", STABLE, "--include=udev,libblkid1,libmount1,libsmartcols1")

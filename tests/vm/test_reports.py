@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tests cases from public reports about machines to which a copy of the root disk was attached."""
+"""Checks cases from public reports.  In each report, a copy of the root disk was attached to a machine."""
 
 import gzip
 import json
@@ -109,8 +109,8 @@ def test_mounted__by_hand(boot):
 def test_udevd__restarted_while_disks_come(boot):
     """Restarts udevd while 20 base images are hot-plugged.
 
-    udevd drops the events in its queue when it restarts.  Then the disks of these events have no properties until the
-    next event.
+    When udevd restarts, udevd drops the events in its queue.  Then the disks of these events have no properties until
+    the next event.
     """
     with boot() as guest:
         guest.run("(for i in $(seq 20); do systemctl reset-failed systemd-udevd; systemctl restart systemd-udevd; done;"
@@ -144,8 +144,8 @@ def test_soft_reboot(boot):
         assert_inert(guest, read=True, scan=True)
 
 
-# Maps each filter between the base image and the guest to QEMU options, and to a function that adds the filter to the
-# node of the base image.
+# A filter is between the base image and the guest.  FILTERS maps each filter to QEMU options and to a function.  The
+# function adds the filter to the QEMU node of the base image.
 FILTERS = {
     "slow": (["-object", "throttle-group,id=slow,x-iops-total=1"],
              lambda node: {"driver": "throttle", "throttle-group": "slow", "file": node}),
@@ -174,9 +174,9 @@ def test_base_image__hard_to_read(kind, boot):
 @pytest.mark.all_only       # takes four minutes
 @pytest.mark.parametrize("suite", ["bookworm", "sid"])
 def test_locked__for_long(suite, boot, manual):
-    """Checks a base image that a process locks for so long that udevd drops the event of the disk.
+    """Locks the base image until udevd drops the event of the disk.
 
-    baseimage-status must report the disk.  After the manual's command, the disk must be inert.
+    Then baseimage-status must report the disk.  After the manual's command, the disk must be inert.
     """
     with boot(suite=suite) as guest:
         before = guest.block_devices()
@@ -217,7 +217,7 @@ def test_root__by_place_or_name(attached, root, boot):
 def test_initramfs__two_at_once(last, make_disk, boot):
     """Boots with an initramfs of dracut and an initramfs of initramfs-tools in one file.
 
-    If both have a file, the kernel uses the file of the last initramfs.
+    If both initramfs images have a file of the same name, the kernel uses the file of the last one.
     """
     first, = {"dracut", "plain"} - {last}
     disk, other = (make_disk("trixie", flavour, "ext4") for flavour in (last, first))
@@ -269,7 +269,7 @@ def test_growroot__larger_own_disk(make_disk, boot, tmp_path):
         assert int(guest.run("lsblk -bndo SIZE $(findmnt -nvo SOURCE /)")) > 1 << 30
         assert_inert(guest)
         assert len(base_disks(guest)) == 2
-        guest.run("cmp /dev/vda /dev/vdc")              # compares the read-only base image with the writable one
+        guest.run("cmp /dev/vda /dev/vdc")              # /dev/vda is read-only, /dev/vdc is writable
 
 
 @pytest.mark.all_only
@@ -293,7 +293,7 @@ def test_hibernation__resumes(when, make_disk, boot, tmp_path):
     resume = f"resume=UUID={SWAP_UUID}"
 
     def attach(guest):
-        # The test must not hot-plug the disk earlier, because the kernel does not resume if the memory map changed.
+        # If the memory map has changed, the kernel does not resume.  So the test must not hot-plug the disk earlier.
         guest.await_console("Run /init as init process")
         guest.plug(disk.paths[0], SERIAL, settle=False)
 
@@ -312,7 +312,7 @@ def test_hibernation__resumes(when, make_disk, boot, tmp_path):
 
 @pytest.mark.all_only       # makes an initramfs and boots two kernels
 def test_kdump__dumps_to_the_own_disk(boot, tmp_path):
-    """Checks a crash dump with the command that postinst prints for kdump's initramfs.
+    """Runs the command that postinst prints for kdump's initramfs.  Then checks a crash dump.
 
     kdump-tools was installed before the package, so kdump's initramfs lacks the rule until this command runs.
     """

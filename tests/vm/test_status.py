@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks that baseimage-status finds each leak, and that the remedy in its output ends the leak."""
+"""Checks that baseimage-status finds each leak, and that the printed remedy ends the leak."""
 
 import re
 import time
@@ -219,7 +219,8 @@ BAD_INITRAMFS = {
 def test_status__initramfs(boot, fault):
     check = "baseimage-status --initramfs; echo $?"
     with boot() as guest:
-        # On a machine that builds images, no base image is attached.  There the option --initramfs must work as well.
+        # On a machine that builds images, no base image is attached.  The option --initramfs must also work on such a
+        # machine.
         assert guest.run(check) == "No base image attached.\n3\n"
         plug_base(guest)
         assert guest.run(check).endswith("\n0\n")
