@@ -130,8 +130,8 @@ struct device *device_by_path(const struct status *s, const char *path) {
         return device;
 }
 
-/* Returns whether the name of d belongs to the same device as before.  If the device number
- * has changed, or if a disk is no longer a base image, then the device is another one. */
+/* Returns true if the name of d still refers to the same device.  If the device number has
+ * changed, or if a disk is no longer a base image, then the name refers to another device. */
 static bool is_unchanged(const struct device *d) {
         sd_device *now = NULL;
         dev_t devnum;

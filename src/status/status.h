@@ -92,7 +92,7 @@ enum state state_of(const struct status *s, const struct device *disk);
 
 /* find.c */
 /* Calls callback for each device of the subsystem, if the name of the device matches the
- * pattern in names. */
+ * pattern "names". */
 void each_sd_device(struct status *s, const char *subsystem, const char *names,
                     void (*callback)(struct status *s, sd_device *dev, const char *name));
 /* Calls callback for each path that matches the glob(7) pattern.  Frees pattern. */

@@ -126,7 +126,7 @@ def test_base_image__removed(machine):
     ("BASEIMAGE", {"50-serial.rules": 'KERNEL=="vd*", ENV{ID_SERIAL}="other"\n', "60-persistent-storage.rules": ""}),
 ])
 def test_base_image__opted_out(machine, serial, rules):
-    """Checks that only the option in udev's record differs from the record without the package."""
+    """Checks that udev's record is the same as without the package, except for the property baseimage_udev."""
     machine.serial = serial
     machine.rules.update(rules)
     machine.cmdline = "quiet baseimage_udev=off ro"

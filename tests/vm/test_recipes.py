@@ -79,7 +79,7 @@ class DebvmGuest(RecipeGuest):
 
 @pytest.fixture
 def chroot(request, tmp_path, deb):
-    """Returns a chroot with one of TOOLS.  The marker "tool" of the test has the name of this tool.
+    """Returns a chroot with one of TOOLS.  The test names the tool in the marker pytest.mark.tool(NAME).
 
     The directory /build of the chroot has the package.  The recipe runs in this directory.
     """

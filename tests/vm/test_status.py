@@ -165,7 +165,7 @@ def test_status__each_leak(boot, fault, tmp_path):
 
 @pytest.mark.all_only
 def test_status__serial_of_administrator(boot):
-    """Checks that a disk with a different serial is a base image if an administrator's rule sets ID_SERIAL."""
+    """Checks that an administrator's rule can turn a disk into a base image by setting ID_SERIAL to BASEIMAGE."""
     with boot(layout="ext4") as guest:
         guest.write(f"{RULES_D}/50-local.rules", f'KERNEL=="vdb*", ENV{{ID_SERIAL}}="{SERIAL}"\n')
         guest.run(f"rm /{STATUS_RULE}; udevadm control --reload")
