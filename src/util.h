@@ -5,6 +5,6 @@
 int write_all(int fd, const char *text);
 
 /* If text starts with prefix, returns the rest of text.  Otherwise returns NULL.
- * The helper does not use strncmp() and getenv() of musl, because these two functions add
+ * The helper uses neither strncmp() nor getenv() of musl, because these two functions add
  * 600 bytes to the helper. */
 const char *startswith(const char *text, const char *prefix);

@@ -305,7 +305,7 @@ def tree(suite, flavour):
     # The tests often make an initramfs, and the lowest compression level is the fastest.
     files = {"/etc/initramfs-tools/conf.d/fast": "COMPRESSLEVEL=1"}
     # The package linux-image-amd64 has many modules, and the initramfs needs only the modules for mounting root.  Without
-    # this list, kdump-tools copies the modules for the root of the machine that runs the tests.
+    # this list, kdump-tools copies the modules that the machine of the tests, not the guest, needs for root.
     if filesystem := {"autopkgtest": "btrfs", "reports": "ext4"}.get(flavour):
         files |= {"/etc/initramfs-tools/conf.d/small": "MODULES=list",
                   "/usr/share/initramfs-tools/modules.d/test": f"virtio_pci\nvirtio_blk\n{filesystem}"}

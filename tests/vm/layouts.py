@@ -297,8 +297,8 @@ def on_bare_disk(seed_directory, target, work):
 def builder_disk(debs):
     """Returns the disk of a guest that makes other disks.
 
-    The root of this guest is on ext4.  So the guest can mount a btrfs, although both file systems have the UUID
-    FS_UUID.
+    The root of this guest is on ext4.  So the guest can mount a btrfs file system with the same UUID.  With root on
+    btrfs, the kernel would take the two file systems for one.
     """
     return disk(STABLE, "plain", "ext4", tuple(deb for deb in debs if not has_package([deb])))
 

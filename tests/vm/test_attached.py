@@ -137,7 +137,7 @@ SILENT_SCANNERS = {"mdadm --assemble", "sfdisk", "parted"}
 def test_scanners__see_the_twin(flavour, boot):
     """Checks that each scanner finds the base image if the package is not installed.
 
-    If a scanner did not find the base image, the tests with this scanner would pass without the package.
+    A scanner that finds the base image here can show that the package works.
     """
     with boot(flavour=flavour, layout="beside", package=False) as guest:
         installed = {name for name, (program, _) in SCANNERS.items() if guest.run(f"command -v {program} || :")}
