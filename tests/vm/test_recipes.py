@@ -127,7 +127,7 @@ def test_readme__quick_start(deb, status_deb, tmp_path):
     chroot = Chroot(tree, tmp_path)
     chroot.inside("cd /build\n" + readme_lines("# apt install").removeprefix("# "))
     _, image = loaders.disks(STABLE, loaders.LOADERS["seabios-grub"], (status_deb, deb))
-    run("cp", "--sparse=always", image, chroot.build / "base.img")
+    run("qemu-img", "convert", "-O", "raw", image, chroot.build / "base.img")
     script = readme_lines("qemu-img create").replace(Guest.PROGRAM, f"exec {Guest.PROGRAM}")
     command, expected = readme_lines("# baseimage-status").split("\n", 1)
     with RecipeGuest("readme", script, chroot.build) as guest:
@@ -195,7 +195,7 @@ def test_recipe__mkosi(chroot, check):
 @pytest.mark.tool("virt-customize")
 def test_recipe__virt_customize(chroot, check, status_deb):
     _, image = loaders.disks(STABLE, loaders.LOADERS["seabios-grub"], (status_deb,))
-    run("cp", "--sparse=always", image, chroot.build / "test.img")
+    run("qemu-img", "convert", "-O", "raw", image, chroot.build / "test.img")
     chroot.inside("cd /build; export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg\n"
                   + recipe("Put it in an image", "virt-customize") + "mv test.img base.img\n")
     check(RecipeGuest("recipe-virt-customize", QEMU, chroot.build))
