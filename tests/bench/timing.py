@@ -16,7 +16,6 @@ from guest import Guest, accelerator
 from inert import SERIAL, virtio_name
 from layouts import MIB, Part, disk, partitioned
 
-# Four rounds are enough.  If the clock of the guest counts instructions, the rounds differ by only 0.1 %.
 ROUNDS = 4
 CLOCK = "instructions under TCG" if "tcg" in accelerator()[1] else "time under KVM"
 # This command prints the microseconds from the start of the kernel to multi-user.target.
