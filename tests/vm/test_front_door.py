@@ -10,10 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from chroots import needs_mounts
-from images import run
+from chroots import SOURCE, copy_source, needs_mounts
 
-SOURCE = Path(__file__).parents[2]
 COMMANDS = ["tests/demo", "tests/run", "tests/bench/run"]
 
 
@@ -28,8 +26,7 @@ def directory():
 
 @pytest.fixture
 def source(directory):
-    run("sh", "-c", f". tests/lib.sh; copy_source {directory}/source", cwd=SOURCE)
-    return directory / "source"
+    return copy_source(directory / "source")
 
 
 # Mounts a file system that reports 64 GiB of free space.
