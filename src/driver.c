@@ -13,9 +13,8 @@
 /* The bind rule is rule_start, then the name of the virtio device, then rule_end.
  * udevd also reads the bind rule in the initramfs, where the bind rule must not bind the
  * disk.  So the bind rule checks for files that only an initramfs has.  If such a file
- * exists, the bind rule does nothing.  In the running system, each coldplug runs the bind
- * rule until the disk has a driver.  When the disk has a driver, the bind rule removes its
- * own file. */
+ * exists, the bind rule does nothing.  In the running system, the bind rule runs at
+ * each coldplug.  When the disk has a driver, the bind rule removes its own file. */
 static const char rule_start[] = "# The initramfs unbound this disk.\n"
                                  "TEST==\"" BASEIMAGE_INITRAMFS_MARKER "\", GOTO=\"end\"\n"
                                  "TEST==\"/etc/initrd-release\", GOTO=\"end\"\n"
@@ -29,8 +28,8 @@ static const char rule_end[] = "\", RUN+=\"/bin/sh -c 'echo %k >" BASEIMAGE_DRIV
 
 enum { DIGITS_MAX = 10 };
 
-/* Opens a file for writing, and writes three texts to the file.  The argument "flags" has
- * more flags of open(2).  Returns 0, or a negative errno. */
+/* Opens a file for writing, and writes three texts to the file.  Passes the argument "flags"
+ * to open(2), in addition to O_WRONLY and O_CLOEXEC.  Returns 0, or a negative errno. */
 static int write_file(const char *path, int flags, const char *first, const char *second,
                       const char *third) {
         int fd = open(path, O_WRONLY | O_CLOEXEC | flags, 0644);

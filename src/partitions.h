@@ -11,8 +11,8 @@
  * was an error, returns the negative errno of the last error.  Otherwise returns 0. */
 int delete_all_partitions(int fd);
 
-/* Deletes one partition.  If a program has the partition open, tries again for two
- * seconds, because programs such as pvs and blkid soon close the partition.
+/* Deletes one partition.  If a program has the partition open, this function retries for two
+ * seconds.  Programs such as pvs and blkid soon close the partition.
  *
  * number: the number of the partition, from 1 to 255
  *

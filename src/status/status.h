@@ -46,7 +46,7 @@ struct device {
         struct device *disk;   /* the disk of this partition; for a disk, the disk itself */
         dev_t devnum;
         bool selected;          /* whether the report includes this disk */
-        enum kind rule_problem; /* KIND_RULE_DISABLED, KIND_RULE_MISSING; KIND_NONE if the rule ran */
+        enum kind rule_problem; /* KIND_NONE if the rule ran, else KIND_RULE_DISABLED or KIND_RULE_MISSING */
 };
 
 struct finding {

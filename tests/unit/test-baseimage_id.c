@@ -170,8 +170,8 @@ END_TEST
 
 /* With F_SEAL_GROW, a process cannot write after the end of the file.  The helper begins to
  * write 10 bytes before the end of the file.  So the first write() writes 10 bytes, and the
- * next write() fails.  This needs a file that ends at the end of a page.  2 MiB is a multiple
- * of every page size. */
+ * next write() fails.  The seal works in this way only if the file ends at the end of a page.
+ * So the file has 2 MiB, which is a multiple of every page size. */
 START_TEST(output__short_write) {
         const off_t size = 2 << 20;
         int file = memfd_create("short", MFD_CLOEXEC | MFD_ALLOW_SEALING);

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Lists the guests of test_matrix.py.
 
-The rule works in the same way on every layout and for every value of root=.  But the programs that find root depend on
-the release, the initramfs generator and the layout.  So CHOSEN has every release, both generators and most layouts,
-with different values of root=.  "tests/run --all" also boots the guests in WIDER.
+The rule works in the same way on every layout and for every value of root=.  But the release, the initramfs generator
+and the layout decide which programs find root.  So CHOSEN has every release, both generators and most layouts, with
+different values of root=.  "tests/run --all" also boots the guests in WIDER.
 """
 
 from typing import NamedTuple

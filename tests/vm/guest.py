@@ -67,9 +67,9 @@ def accelerator():
 
 
 def take_slot():
-    """Waits until a slot is free, and takes the slot.  tests/run makes one slot for each processor.
+    """Waits until a slot is free, and takes the slot.  Each running guest has a slot.
 
-    Returns an open file.  The caller closes the file to release the slot.  If tests/run does not run, there are no
+    tests/run makes one slot for each processor.  Returns an open file.  The caller closes the file to release the slot.  If tests/run does not run, there are no
     slots, and this function does not wait.
     """
     while directory := os.environ.get("BASEIMAGE_SLOTS"):

@@ -55,7 +55,7 @@ def credential(name, text):
 
 
 class RecipeGuest(SelfBooting):
-    """Boots a guest with the script of a recipe.  The script runs in a directory.
+    """Boots a guest with the script of a recipe.  The script runs in the directory in the argument "directory".
 
     Replaces "..." in the script by the QEMU options of all test guests, and by the options in the argument "boot".
     """
@@ -171,8 +171,8 @@ KernelCommandLine={KERNEL_OPTIONS} systemd.firstboot=off
 Packages=dbus,e2fsprogs,linux-image-cloud-amd64,systemd-boot,systemd-sysv,udev
 
 """
-# mkosi uses the apt sources of the chroot.  The default sources of mkosi include the archive of debugging symbols,
-# which some mirrors lack.
+# With these commands, mkosi uses the apt sources of the chroot.  The default sources of mkosi include the archive of
+# debugging symbols, which some mirrors lack.
 MKOSI_SOURCES = """\
 mkdir -p mkosi.sandbox/etc/apt/sources.list.d
 awk '/^deb / { print "Types: deb\\nURIs: "$2"\\nSuites: "$3"\\nComponents: "$4
