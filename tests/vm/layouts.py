@@ -2,28 +2,26 @@
 """Makes the disks of a guest from a seed.  Each storage layout has a function.
 
 The functions only write files, and mount nothing on this machine.  mkfs makes a file system and copies the seed to the
-file system.  qemu-img makes LUKS containers, and this module writes the metadata of LVM and md.  mkfs cannot copy a
-directory to xfs, or to btrfs on two disks.  For these layouts, a guest copies the seed.
+file system.  qemu-img makes LUKS containers.  A guest makes empty volumes of LVM and md, because the host's kernel may
+have no LVM and no md.  mkfs cannot copy a directory to xfs, or to btrfs on two disks.  For these layouts, a guest copies
+the seed.
 """
 
-import itertools
 import os
 import re
 import shutil
-import struct
 import subprocess
 import tempfile
-import uuid
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 from guest import Guest
-from images import (CRYPT_KEY, CRYPT_NAME, CRYPT_UUID, STABLE, Disk, cache_path, cached, chroot, has_package, locked,
+from images import (CACHE, CRYPT_KEY, CRYPT_NAME, CRYPT_UUID, STABLE, Disk, cache_path, cached, chroot, digest, locked,
                     progress, run, seed, seed_path)
 
 SECTOR = 512
 MIB = 1 << 20
+GIB = 1 << 30
 FS_SIZE = 768 * MIB
 FS_UUID = "2b6b4f3e-43c5-4d9f-9b0a-6a3c1d5e7f01"
 FS_LABEL = "guestroot"      # xfs allows 12 characters
@@ -35,6 +33,7 @@ SWAP_UUID = "9e0c7a5d-1f43-4b60-8c39-2d5b7e6f8a03"
 SPARE_UUID = "4d8e2b71-6c05-4f3a-9d17-8a5b0c3e6f05"
 BOOT_UUID = "0a6d3c58-9b27-4e41-b8d2-7c1f5e903b07"
 VG = "guestvg"
+INSTALLER_VG = "installervg"
 DOS_ID = "0x5b1e7c02"
 
 FSTAB = {"btrfs": "defaults 0 0", "ext4": "errors=remount-ro 0 1", "xfs": "defaults 0 0"}
@@ -68,12 +67,13 @@ def disk(suite, flavour, layout, debs=()):
         if partial:
             directory = seed(suite, flavour, debs)
             # builder_disk() can take the lock below.  So this call must come before the lock.
-            builder = [builder_disk(debs)] if make in NEEDS_BUILDER else []
+            if layout in NEEDS_BUILDER:
+                builder_disk()
             partial.mkdir()
             # make() writes /etc/fstab in the seed, so only one process at a time can make a disk from the seed.
             with (locked(directory.with_suffix(".fstab")), progress(f"making a disk ({suite}, {flavour}, {layout})"),
                   tempfile.TemporaryDirectory(dir=partial) as work):
-                make(directory, partial, Path(work), *builder)
+                make(directory, partial, Path(work))
             # The disk needs its own links to these files, because prune() can remove the seed before the disk.
             for name in "vmlinuz", "initrd.img":
                 file, = (directory / "boot").glob(f"{name}-*")
@@ -191,93 +191,50 @@ def make_swap(work, size=8 * MIB):
     return swap
 
 
-def lvm_uuid(name):
-    """Returns two forms of a UUID that depends on the name: without dashes, and with dashes in LVM's format."""
-    plain = uuid.uuid5(uuid.NAMESPACE_DNS, name).hex
-    return plain, "-".join(plain[i:j] for i, j in itertools.pairwise([0, 6, 10, 14, 18, 22, 26, 32]))
+def lvm_commands(vg, *volumes):
+    """Returns commands that make a volume group on $disk.  Each volume has 1 GiB."""
+    return [f"vgcreate {vg} $disk", *(f"lvcreate -an -Zn -Wn -n {name} -L 1g {vg}" for name in volumes)]
 
 
-def lvm_text(vg, pv_id, extent, pe_count, sizes):
-    """Returns LVM's metadata of a volume group that has one PV.
-
-    The argument "extent" is the number of sectors in an extent.  The argument "pe_count" is the number of extents of
-    the PV.  The argument "sizes" maps the name of each volume to its number of extents.
-    """
-    lines = [f"{vg} {{", f'id = "{lvm_uuid(vg)[1]}"', "seqno = 1", 'format = "lvm2"',
-             'status = ["RESIZEABLE", "READ", "WRITE"]', "flags = []", f"extent_size = {extent}",
-             "max_lv = 0", "max_pv = 0", "metadata_copies = 0", "physical_volumes {", "pv0 {", f'id = "{pv_id}"',
-             'status = ["ALLOCATABLE"]', "flags = []", f"dev_size = {MIB // SECTOR + pe_count * extent}",
-             f"pe_start = {MIB // SECTOR}", f"pe_count = {pe_count}", "}", "}", "logical_volumes {"]
-    start = 0
-    for name, size in sizes.items():
-        lines += [f"{name} {{", f'id = "{lvm_uuid(f"{vg}/{name}")[1]}"', 'status = ["READ", "WRITE", "VISIBLE"]',
-                  "flags = []", "segment_count = 1", "segment1 {", "start_extent = 0", f"extent_count = {size}",
-                  'type = "striped"', "stripe_count = 1", f'stripes = ["pv0", {start}]', "}", "}"]
-        start += size
-    lines += ["}", "}", 'contents = "Text Format Volume Group"', "version = 1", 'description = ""',
-              'creation_host = "guest"', "creation_time = 1"]
-    return "\n".join(lines).encode() + b"\n\0"
+def md_commands(name):
+    """Returns commands that make an md array, whose only member is $disk, and that stop the array."""
+    return ["mdadm --create /dev/md/new --run --force --level=1 --raid-devices=1 --metadata=1.2 --data-offset=1024"
+            f" --bitmap=none --homehost=guest --name={name} $disk", "mdadm --stop --scan"]
 
 
-def lvm_pv(path, vg, **volumes):
-    """Makes a file that is the only PV of a volume group.  Returns the path.
+# Each volume group or array with empty volumes has a name, a number of volumes, and the commands that make the volumes
+# in a guest.  The first volume begins at 1 MiB, and the second volume follows the first volume.
+EMPTY = {
+    "root_vg": (1, lvm_commands(VG, "root")),
+    "installer_vg": (2, lvm_commands(INSTALLER_VG, "root", "swap_1")),
+    "beside_vg": (1, lvm_commands("besidevg", "data")),
+    "root_md": (1, md_commands("root")),
+    "beside_md": (1, md_commands("beside")),
+}
 
-    The argument "volumes" maps the name of each volume to the file that this function copies to the volume.
-    The structs label_header, pv_header and mda_header define the format (lib/label/label.h and
-    lib/format_text/layout.h in lvm2).
-    """
-    def checksum(raw):
-        return zlib.crc32(raw, 0xF597A6CF ^ 0xFFFFFFFF) ^ 0xFFFFFFFF
 
-    extent = 4 * MIB
-    sizes = {name: rounded_size(payload, extent) // extent for name, payload in volumes.items()}
-    pe_count = sum(sizes.values()) + 2      # the scanner "lvcreate" needs a free extent
-    area, area_size = 4096, MIB - 4096
-    plain, pv_id = lvm_uuid(f"pv of {vg}")
-    text = lvm_text(vg, pv_id, extent // SECTOR, pe_count, sizes)
-    # A pair of zeros ends the list of data areas, and another pair of zeros ends the list of metadata areas.  The
-    # extension of the PV header has version 2.
-    header = struct.pack("<I8s32sQ 2Q2Q 2Q2Q 2I2Q", 32, b"LVM2 001", plain.encode(), MIB + pe_count * extent,
-                         MIB, 0, 0, 0, area, area_size, 0, 0, 2, 1, 0, 0).ljust(SECTOR - 20, b"\0")
-    label = struct.pack("<8sQI", b"LABELONE", 1, checksum(header)) + header
-    index = struct.pack("<16sI2Q 2Q2I", b" LVM2 x[5A%r0N*>", 1, area, area_size,
-                        SECTOR, len(text), checksum(text), 0).ljust(SECTOR - 4, b"\0")
-    sparse(path, MIB + pe_count * extent)
-    with open(path, "r+b") as file:
-        for offset, raw in (SECTOR, label), (area, struct.pack("<I", checksum(index)) + index + text):
-            file.seek(offset)
-            file.write(raw)
-    offset = MIB
-    for name, payload in volumes.items():
-        copy_into(payload, path, offset)
-        offset += sizes[name] * extent
+def empty_volumes():
+    """Returns the directory that has a disk image for each name in EMPTY.  A guest makes the images only once."""
+    path = CACHE / "builds" / f"empty-volumes-{digest(EMPTY)}"
+    with cached(path) as partial:
+        if partial:
+            partial.mkdir()
+            # The additional space is for metadata, and for a free extent, which the scanner "lvcreate" needs.
+            blank = [sparse(partial / f"{name}.blank", number * GIB + 16 * MIB) for name, (number, _) in EMPTY.items()]
+            commands = [line for letter, (_, lines) in zip("bcdef", EMPTY.values())
+                        for line in (f"disk=/dev/vd{letter}", *lines)]
+            run_in_builder(blank, [file.with_suffix(".raw") for file in blank], "\n".join(["(set -e", *commands, ")"]))
+            for file in blank:
+                file.unlink()
     return path
 
 
-def md_member(path, name, payload):
-    """Makes a file that is the only member of a clean raid1 array with superblock 1.2.  Returns the path.
-
-    The struct mdp_superblock_1 in linux/raid/md_p.h defines the format.
-    """
-    data_offset, data_size = MIB, os.path.getsize(payload)
-    set_uuid = uuid.uuid5(uuid.NAMESPACE_DNS, name).bytes
-    whole = (1 << 64) - 1
-
-    def superblock(checksum):
-        return struct.pack(
-            "<4I16s32sQ2IQ2II I Q 4I 3Q Q 2I 16s 2B H I 3Q 2I 32x H",
-            0xA92B4EFC, 1, 0, 0, set_uuid, name.encode(), 0, 1, 0, data_size // SECTOR, 0, 1, 0,
-            0, 0, 0, 0, 0, 0, data_offset // SECTOR, data_size // SECTOR, 8, 0, 0, 0,
-            set_uuid[::-1], 0, 0, 0, 0, 0, 1, whole, checksum, 1, 0)
-
-    raw = superblock(0)
-    total = sum(struct.unpack(f"<{len(raw) // 4}I", raw[:len(raw) // 4 * 4]))
-    total += struct.unpack("<H", raw[-2:])[0]
-    sparse(path, data_offset + data_size)
-    with open(path, "r+b") as file:
-        file.seek(8 * SECTOR)
-        file.write(superblock((total & 0xFFFFFFFF) + (total >> 32) & 0xFFFFFFFF))
-    copy_into(payload, path, data_offset)
+def filled(work, name, *payloads):
+    """Copies each file in "payloads" to a volume of a disk image from empty_volumes().  Returns the path of the copy."""
+    path = work / name
+    shutil.copy(empty_volumes() / f"{name}.raw", path)
+    for number, payload in enumerate(payloads):
+        copy_into(payload, path, MIB + number * GIB)
     return path
 
 
@@ -294,41 +251,51 @@ def on_bare_disk(seed_directory, target, work):
     make_fs(seed_directory, work, "btrfs").rename(target / "0.raw")
 
 
-def builder_disk(debs):
+def builder_disk():
     """Returns the disk of a guest that makes other disks.
 
     The root of this guest is on ext4.  So the guest can mount a btrfs file system with the same UUID.  With root on
     btrfs, the kernel would take the two file systems for one.
     """
-    return disk(STABLE, "plain", "ext4", tuple(deb for deb in debs if not has_package([deb])))
+    return disk(STABLE, "plain", "ext4")
 
 
-def fill_in_guest(builder, seed_directory, work, *blank, option="defaults"):
-    """Boots a guest, which copies the seed to an empty file system.
+def run_in_builder(disks, targets, commands):
+    """Boots a guest, which runs commands.
+
+    The guest has the disk images in "disks" as /dev/vdb, /dev/vdc, and so on.  Writes these disks to the paths in
+    "targets".  If a target is None, skips the disk.
+    """
+    builder = builder_disk()
+    with Guest(f"builder-{disks[-1].name}", builder.kernel, builder.initrd, f"root={builder.roots['partuuid']} ro",
+               [(path, None, False) for path in (builder.paths[0], *disks)]) as guest:
+        guest.run(commands)
+        guest.save(None, *targets)
+
+
+def fill_in_guest(seed_directory, work, *blank, option="defaults"):
+    """Copies the seed in a guest to an empty file system.
 
     The argument "blank" has the paths of the disk images with the empty file system.  Returns the paths of new disk
     images, on which the file system has the seed.
     """
     archive, full = work / "seed.tar", [path.with_suffix(".full") for path in blank]
     run("tar", "-C", seed_directory, "-cf", archive, ".")
-    disks = [(builder.paths[0], None, False), (archive, None, True), *((path, None, False) for path in blank)]
-    with Guest(f"builder-{blank[0].name}", builder.kernel, builder.initrd, f"root={builder.roots['partuuid']} ro",
-               disks) as guest:
-        guest.run(f"mount -o {option} /dev/vdc /mnt && tar -C /mnt -xf /dev/vdb && umount /mnt")
-        guest.save(None, None, *full)
+    run_in_builder([archive, *blank], [None, *full],
+                   f"mount -o {option} /dev/vdc /mnt && tar -C /mnt -xf /dev/vdb && umount /mnt")
     return full
 
 
-def on_xfs(seed_directory, target, work, builder):
+def on_xfs(seed_directory, target, work):
     """Copies the seed in a guest, because mkfs.xfs of Debian 12 cannot copy a directory to the new file system."""
     write_fstab(seed_directory, "xfs")
     blank = sparse(work / "xfs", FS_SIZE)
     mkfs("xfs", blank)
-    root, = fill_in_guest(builder, seed_directory, work, blank)
+    root, = fill_in_guest(seed_directory, work, blank)
     partitioned(target / "0.raw", root_part(root), spare_part(work))
 
 
-def on_two_disks(seed_directory, target, work, builder):
+def on_two_disks(seed_directory, target, work):
     """Makes a btrfs on two disks.  Each disk has data and metadata.
 
     Copies the seed in a guest, because mkfs.btrfs can copy a directory only to a file system on one disk.
@@ -336,24 +303,21 @@ def on_two_disks(seed_directory, target, work, builder):
     write_fstab(seed_directory, "btrfs")
     blank = [sparse(work / name, FS_SIZE) for name in ("first", "second")]
     mkfs("btrfs", "-d", "raid0", "-m", "raid1", *blank)
-    for number, path in enumerate(fill_in_guest(builder, seed_directory, work, *blank, option="device=/dev/vdd")):
+    for number, path in enumerate(fill_in_guest(seed_directory, work, *blank, option="device=/dev/vdd")):
         path.rename(target / f"{number}.raw")
 
 
-NEEDS_BUILDER = on_xfs, on_two_disks
-
-
 def on_lvm(seed_directory, target, work):
-    pv = lvm_pv(work / "pv", VG, root=make_fs(seed_directory, work, "ext4"))
+    pv = filled(work, "root_vg", make_fs(seed_directory, work, "ext4"))
     partitioned(target / "0.raw", root_part(pv), spare_part(work))
 
 
 def on_lvm_bare_disk(seed_directory, target, work):
-    lvm_pv(target / "0.raw", VG, root=make_fs(seed_directory, work, "ext4"))
+    filled(work, "root_vg", make_fs(seed_directory, work, "ext4")).rename(target / "0.raw")
 
 
 def on_md(seed_directory, target, work):
-    member = md_member(work / "md", "guest:root", make_fs(seed_directory, work, "ext4"))
+    member = filled(work, "root_md", make_fs(seed_directory, work, "ext4"))
     partitioned(target / "0.raw", root_part(member), spare_part(work))
 
 
@@ -385,8 +349,7 @@ def beside_root(at_least=0):
         bcache = sparse(work / "bcache", 8 * MIB)
         run("make-bcache", "-B", bcache)
         parts = [root_part(root), spare_part(work), Part(make_swap(work), "swap"), Part(bcache, "bcache"),
-                 Part(lvm_pv(work / "pv", "besidevg", data=small), "pv"),
-                 Part(md_member(work / "md", "guest:beside", small), "md")]
+                 Part(filled(work, "beside_vg", small), "pv"), Part(filled(work, "beside_md", small), "md")]
         parts += [Part(small_ext4(work / f"labelled{number}", 2 * MIB, "-L", label), label)
                   for number, label in enumerate(UNUSUAL_LABELS)]
         parts += [Part(None, f"filler {n}", size=MIB) for n in range(len(parts), at_least)]
@@ -426,9 +389,9 @@ def on_dos(seed_directory, target, work):
 def on_dos_lvm(seed_directory, target, work):
     """Makes the layout of Debian's installer with LVM: /boot, and a volume group with root and swap space."""
     root = make_fs(seed_directory, work, "ext4", f"UUID={BOOT_UUID} /boot ext4 defaults 0 2",
-                   f"/dev/mapper/{VG}-swap_1 none swap sw 0 0")
+                   f"/dev/mapper/{INSTALLER_VG}-swap_1 none swap sw 0 0")
     boot = small_ext4(work / "boot", 8 * MIB, "-U", BOOT_UUID)
-    dos_partitioned(target / "0.raw", boot, lvm_pv(work / "pv", VG, root=root, swap_1=make_swap(work)))
+    dos_partitioned(target / "0.raw", boot, filled(work, "installer_vg", root, make_swap(work)))
 
 
 def on_live_medium(seed_directory, target, work):
@@ -464,8 +427,10 @@ ROOTS = {
     "beside-64": (beside_root(64), {"uuid": BY_FS["uuid"]}),
     "discoverable": (discoverable, {"uuid": BY_FS["uuid"]}),
     "dos": (on_dos, {"uuid": BY_FS["uuid"], "partuuid": f"PARTUUID={DOS_ID[2:]}-01"}),
-    "dos-lvm": (on_dos_lvm, {"mapper": f"/dev/mapper/{VG}-root"}),
+    "dos-lvm": (on_dos_lvm, {"mapper": f"/dev/mapper/{INSTALLER_VG}-root"}),
     "live": (on_live_medium, {"live": "/dev/nothing boot=live"}),
 }
+# A guest makes the empty volumes or the file system of these layouts.
+NEEDS_BUILDER = {"xfs", "btrfs-two-disks", "lvm", "lvm-disk", "md", "beside", "beside-64", "dos-lvm"}
 # These layouts have no partitions.
 BARE = {"btrfs-disk", "btrfs-two-disks", "lvm-disk"}

@@ -35,13 +35,13 @@ def test_base_image__read_again(suite, boot):
                 guest.settle()
                 assert_inert(guest)
         # These commands enlarge the disk, and write a different partition table.
-        guest.monitor("block_resize", **{"node-name": node, "size": 2 << 30})
+        guest.monitor("block_resize", **{"node-name": node, "size": 4 << 30})
         guest.run("echo 'start=2048,size=8192' | sfdisk --label dos --no-tell-kernel /dev/baseimage;"
                   " blockdev --rereadpt /dev/baseimage")
         guest.settle()
         assert_inert(guest)
         assert guest.run("cd /dev; ls -d baseimage*") == "baseimage\n"
-        assert guest.run("blockdev --getsize64 /dev/baseimage") == f"{2 << 30}\n"
+        assert guest.run("blockdev --getsize64 /dev/baseimage") == f"{4 << 30}\n"
 
 
 def test_partition__open(boot):
