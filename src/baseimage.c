@@ -4,8 +4,8 @@
 #include "baseimage.h"
 #include "config.h"
 
-/* The line ID_FS_UUID="" makes udev empty the property.  Without the quotes, udev (247
- * to 262) cannot parse the line, and keeps the old value of the property. */
+/* The line ID_FS_UUID="" makes udev empty the property.  Without the quotes, udev (versions
+ * 247 to 262) cannot parse the line, and keeps the old value of the property. */
 static const char properties[] = "ID_FS_UUID=\"\"\n"
                                  "ID_FS_TYPE=\"\"\n"
                                  "SYSTEMD_READY=0\n"

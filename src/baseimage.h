@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Returns the properties that the helper prints for a block device.
+/* Returns the properties that the program baseimage_id prints for a block device.
  *
- * id_serial: the device's ID_SERIAL, or NULL if the device has no ID_SERIAL
+ * id_serial: the value of the device's property ID_SERIAL; NULL if the device does not have
+ * this property
  *
- * For a base image, the returned text has a line KEY=value for each property, in the
- * format of udev's IMPORT{program}.  For any other device, the text is empty. */
+ * If id_serial is the serial of a base image, the returned text has one line KEY=value for
+ * each property.  udev's IMPORT{program} can read these lines.  Otherwise the returned text
+ * is empty. */
 const char *baseimage_properties(const char *id_serial);

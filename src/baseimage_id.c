@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * This is the helper of 59-baseimage.rules.  The rule's IMPORT{program} runs the helper
- * without arguments.  Then the helper prints properties if ID_SERIAL is the serial of a
- * base image.  The rule's RUN runs the helper with arguments.  Then the helper deletes
- * partitions or unbinds the disk.
+ * This program is called the helper.  The udev rule 59-baseimage.rules runs the helper.
  *
- * The helper does not use stdio, the heap or strerror(), because the static program must
- * stay below 8 KiB and start with few system calls. */
+ * IMPORT{program} in the rule runs the helper without arguments.  If the environment
+ * variable ID_SERIAL is the serial of a base image, the helper then prints properties.
+ *
+ * RUN in the rule runs the helper with arguments.  The helper then deletes partitions or
+ * unbinds the disk.
+ *
+ * On amd64, the helper must not be larger than 8 KiB.  The helper must also start with few
+ * system calls.  So the helper does not use stdio, the heap or strerror(). */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -32,12 +35,12 @@ static const char usage[] = "Usage: baseimage_id\n"
 /* Prints a message to standard error.
  *
  * object: the name of the file or device
- * problem: ": " and the text of the message
+ * problem: the text after the name, which begins with ": "
  * error: a positive errno
  *
- * Returns the exit status. */
+ * Returns the exit status EXIT_FAILURE. */
 static int fail(const char *object, const char *problem, int error) {
-        /* An errno is a number of at most three digits. */
+        /* An errno has at most three digits. */
         char number[] = { (char)('0' + error / 100), (char)('0' + error / 10 % 10), (char)('0' + error % 10),
                           '\0' };
 
@@ -52,13 +55,13 @@ static int fail(const char *object, const char *problem, int error) {
 
 /* Prints text to standard output.  Returns the exit status. */
 static int print(const char *text) {
-        /* If the variable were on the stack, the compiler would add the code of the stack
-         * protector, and the helper would be 128 bytes larger. */
+        /* If this variable were on the stack, the compiler would add code that protects the
+         * stack.  Then the helper would be 128 bytes larger. */
         static sigset_t pipe_signal;
 
-        /* Standard output can be a pipe without a reader.  Then write() must fail with
-         * EPIPE, so that the helper prints a message.  SIGPIPE is blocked, because this
-         * signal ends a program without a message. */
+        /* If standard output is a pipe that no process reads, write() fails with EPIPE, and
+         * the kernel sends SIGPIPE.  SIGPIPE would end the helper without a message.  So the
+         * helper blocks SIGPIPE, and prints a message after the failed write(). */
         sigemptyset(&pipe_signal);
         sigaddset(&pipe_signal, SIGPIPE);
         sigprocmask(SIG_BLOCK, &pipe_signal, NULL);
@@ -91,7 +94,9 @@ static int parse_partition(const char *text) {
         return number <= 255 ? number : 0;
 }
 
-/* disk: the path of the disk's device node
+/* Deletes partitions of a disk from the kernel.
+ *
+ * disk: the path of the disk's device node
  * partition: the number of the partition to delete, or 0 to delete all partitions
  *
  * Returns the exit status. */
@@ -112,7 +117,8 @@ static int run_unbind(const char *device) {
 int main(int argc, char *argv[]) {
         if (argc <= 1) {
                 const char *properties = baseimage_properties(get_serial());
-                /* For most devices, the helper prints nothing.  Then no system call is needed. */
+                /* For most devices, properties is empty.  Then the helper skips the system calls
+                 * of print(). */
                 return *properties ? print(properties) : EXIT_SUCCESS;
         }
         if (argc == 2 && strcmp(argv[1], "--help") == 0)

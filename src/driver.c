@@ -10,11 +10,16 @@
 #include "driver.h"
 #include "util.h"
 
-/* The bind rule is rule_start, then the name of the virtio device, then rule_end.
+/* driver.h describes the bind rule.  The text of the bind rule is rule_start, the name of the
+ * virtio device and rule_end, in this order.
+ *
  * udevd also reads the bind rule in the initramfs, where the bind rule must not bind the
- * disk.  So the bind rule checks for files that only an initramfs has.  If such a file
- * exists, the bind rule does nothing.  In the running system, the bind rule runs at
- * each coldplug.  When the disk has a driver, the bind rule removes its own file. */
+ * disk.  So the bind rule checks for files that only an initramfs has.  If one of these files
+ * exists, the bind rule does nothing.
+ *
+ * In the running system, the bind rule binds the disk at the next event of the virtio device.
+ * Coldplug causes such an event.  If the disk then has a driver, the bind rule removes the
+ * file of the bind rule.  Otherwise the bind rule retries at the next event. */
 static const char rule_start[] = "# The initramfs unbound this disk.\n"
                                  "TEST==\"" BASEIMAGE_INITRAMFS_MARKER "\", GOTO=\"end\"\n"
                                  "TEST==\"/etc/initrd-release\", GOTO=\"end\"\n"
@@ -45,8 +50,8 @@ static int write_file(const char *path, int flags, const char *first, const char
         return r;
 }
 
-/* Returns whether name is the kernel's name of a virtio device: "virtio" and then a
- * decimal int (drivers/virtio/virtio.c). */
+/* Returns whether name is the kernel's name of a virtio device.  Such a name is "virtio" and
+ * then an int as a decimal number.  In Linux, drivers/virtio/virtio.c makes the name. */
 static bool is_virtio_device(const char *name) {
         const char *number = startswith(name, "virtio");
         size_t digits = 0;
@@ -64,7 +69,7 @@ int unbind_until_coldplug(const char *device) {
                 return -EINVAL;
         stpcpy(stpcpy(stpcpy(rule_path, BASEIMAGE_BIND_RULE_PREFIX), device), ".rules");
 
-        /* udevd has already created /run/udev, the parent directory. */
+        /* udevd has already created the parent directory /run/udev. */
         if (mkdir(BASEIMAGE_BIND_RULES_D, 0755) < 0 && errno != EEXIST)
                 return -errno;
         int r = write_file(rule_path, O_CREAT | O_TRUNC, rule_start, device, rule_end);

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* Unbinds a virtio disk from the driver until the coldplug of the running system.
+/* Unbinds a virtio disk from the driver virtio_blk.  In the running system, udevd binds the
+ * disk to the driver again.
  *
  * device: the kernel's name of the virtio device, such as "virtio3"
  *
- * First writes a bind rule to the directory BASEIMAGE_BIND_RULES_D.  This directory is the
- * same in the initramfs and in the running system.  If the bind rule cannot be written, the
- * disk stays bound.  In the running system, udevd reads the bind rule and binds the disk to
- * the driver again.  The bind rule also works if the running system has no
- * 59-baseimage.rules.
- * Returns 0, or a negative errno.  If device is not the name of a virtio device, the errno
- * is -EINVAL. */
+ * Before this function unbinds the disk, this function writes a udev rule to the directory
+ * BASEIMAGE_BIND_RULES_D.  This udev rule is called the bind rule.  If the bind rule cannot
+ * be written, the disk stays bound.
+ *
+ * The directory is the same in the initramfs and in the running system.  Coldplug is an
+ * early step of the boot, after the initramfs has ended.  At coldplug, the kernel announces
+ * all devices again, and the bind rule binds the disk to the driver.  The bind rule does not
+ * need 59-baseimage.rules in the running system.
+ *
+ * Returns 0, or a negative errno.  If device is not the name of a virtio device, returns
+ * -EINVAL. */
 int unbind_until_coldplug(const char *device);

@@ -6,8 +6,8 @@
 
 #include "partitions.h"
 
-/* These definitions are copied from the kernel's headers linux/blkpg.h and linux/fs.h,
- * because musl does not have these headers. */
+/* These definitions are copies from the kernel's header linux/blkpg.h, because musl does not
+ * have this header. */
 struct blkpg_partition {
         long long start;
         long long length;
@@ -26,13 +26,14 @@ struct blkpg_ioctl_arg {
 enum {
         BLKPG = 0x1269, /* _IO(0x12, 105) */
         BLKPG_DEL_PARTITION = 2,
-        DISK_MAX_PARTS = 256, /* see block/partitions/core.c and linux/genhd.h */
+        DISK_MAX_PARTS = 256, /* from include/linux/blkdev.h of Linux 5.18 and later */
 };
 
 enum { RETRIES = 20, RETRY_MILLISECONDS = 100 };
 
-/* Deletes the partition, and returns 0.  If the partition or the disk does not exist, also
- * returns 0.  If the partition cannot be deleted, returns a negative errno. */
+/* Deletes the partition, and returns 0.  If the partition or the disk does not exist, does
+ * nothing and returns 0.  If the kernel cannot delete the partition, returns a negative
+ * errno. */
 static int delete_once(int fd, int number) {
         /* Static variables need less code than variables on the stack. */
         static struct blkpg_partition partition;

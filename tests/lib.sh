@@ -2,7 +2,8 @@
 # shellcheck shell=sh
 # tests/run, tests/demo and tests/bench/run use these functions.
 
-# The tests need these packages, and also the build dependencies in debian/control.
+# tests/demo needs DEMO_PACKAGES, tests/run needs TEST_PACKAGES, and "tests/run --all" also needs
+# ALL_PACKAGES.  Each script also needs the build dependencies in debian/control.
 # shellcheck disable=SC2034
 DEMO_PACKAGES="btrfs-progs dosfstools dpkg-dev e2fsprogs fdisk mmdebstrap python3 python3-pexpect
 	qemu-system-x86 qemu-utils util-linux zstd"
@@ -12,32 +13,32 @@ TEST_PACKAGES="$DEMO_PACKAGES bcache-tools clang-format clang-tidy codespell cry
 # shellcheck disable=SC2034
 ALL_PACKAGES="arch-test autopkgtest clang gcovr libclang-rt-dev ovmf qemu-system-arm qemu-user valgrind"
 
-# tests/vm/images.py stores the systems and the disks of guests in this directory.
+# In this directory, tests/vm/images.py stores the Debian systems and the disks of the guests.
 CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/baseimage-udev
-# mkfs, losetup and chroot are in these directories, which are not in an ordinary user's PATH.
+# These directories contain mkfs, losetup and chroot.  An ordinary user's PATH lacks these directories.
 PATH=$PATH:/usr/sbin:/sbin
 
-# fail MESSAGE: prints the message and exits with status 2.  If the message is empty, does nothing.
+# fail MESSAGE: if MESSAGE is empty, does nothing.  Otherwise prints MESSAGE, and exits with status 2.
 fail() {
 	[ -z "$1" ] || { echo "$0: $1" >&2 && exit 2; }
 }
 
-# build_depends: prints the build dependencies in debian/control.
+# build_depends: prints build-essential and the build dependencies in debian/control.
 build_depends() {
 	echo build-essential
-	# debhelper-compat is a virtual package, which the package debhelper provides.
+	# debhelper-compat is a virtual package.  The package debhelper provides this virtual package.
 	sed -n '/^Build-Depends:/,/^[^ B]/s/^ \([^ ,]*\).*/\1/p' debian/control | sed 's/^debhelper-compat$/debhelper/'
 }
 
-# missing PACKAGE...: prints the packages that are not installed.
+# missing PACKAGE...: prints the names of those PACKAGEs that are not installed.
 missing() {
 	for package; do
 		dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || printf ' %s' "$package"
 	done
 }
 
-# room DIRECTORY GIB VARIABLE: prints a message if the directory has less than GIB of
-# free space.  The size of the directory's content counts as free space.
+# room DIRECTORY GIB VARIABLE: if DIRECTORY has less than GIB GiB of free space, prints a message.
+# The files in DIRECTORY count as free space.  The message tells the user to set VARIABLE.
 room() {
 	mkdir -p "$1" 2>/dev/null || { echo "$1 cannot be written to" && return; }
 	free=$(df -Pk "$1" | awk 'NR == 2 { print int($4 / 1048576) }')
@@ -56,8 +57,8 @@ online() {
 	return $offline
 }
 
-# need PACKAGE...: installs the missing packages and build dependencies, if the user is
-# root.  For an ordinary user, prints the command that installs the packages, and exits.
+# need PACKAGE...: if a package or a build dependency is not installed, installs the package (as
+# root), or prints the install command and exits (otherwise).
 need() {
 	command -v apt-get >/dev/null || fail "this is no Debian system: install what provides these: $*"
 	[ "$(id -u)" = 0 ] || set -- "$@" uidmap
@@ -70,13 +71,13 @@ need() {
 		# shellcheck disable=SC2086
 		{ apt-get update -q -o Acquire::Retries=0 -o Acquire::http::Timeout=20 -o APT::Update::Error-Mode=any &&
 			DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $lacking; } >&2 ||
-			fail "apt-get could not install$lacking; its messages are above"
+			fail "apt-get could not install$lacking; the messages of apt-get are above"
 	fi
 	fail "$(room "${TMPDIR:-/tmp}" 2 TMPDIR)"
 }
 
-# no_guests GIB: if this machine cannot boot guests, prints the reason.  GIB is the
-# space that the systems and the disks of the guests need.
+# no_guests GIB: if this machine cannot boot guests, prints the reason.  The guests need GIB GiB of
+# space in the directory $CACHE.
 no_guests() {
 	# shellcheck disable=SC2016
 	inside=$(tests/inside sh -c 'echo "$BASEIMAGE_INSIDE"') || { echo "$inside" && return; }
@@ -98,43 +99,43 @@ need_guests() {
 	fail "$(no_guests "$1")"
 }
 
-# begin: makes the temporary directory $work, and starts tail, which prints the lines
-# that tests/vm/images.py writes to $BASEIMAGE_PROGRESS.
+# begin: makes the temporary directory $work, and in $work the file $BASEIMAGE_PROGRESS.
+# tests/vm/images.py writes progress messages to this file, and tail prints the messages.
 begin() {
 	began=$(date +%s)
 	work=$(mktemp -d)
 	export BASEIMAGE_PROGRESS="$work/progress"
 	: >"$BASEIMAGE_PROGRESS"
 	tail -f --pid=$$ "$BASEIMAGE_PROGRESS" >&2 &
-	# The trap kills tail.  Otherwise tail would keep standard error open after this shell has exited.
-	# Then a program that reads all output of this shell would not end.
+	# When this shell exits, the trap kills tail.  Otherwise tail would keep standard error open, and
+	# a program that reads all output of this shell would wait for tail.
 	follower=$!
 	trap 'kill "$follower"; rm -rf "$work"' EXIT
 }
 
-# end STATUS: prints the time since the call of begin, and exits with the status.
+# end STATUS: prints how many seconds have passed since begin was called, and exits with STATUS.
 end() {
-	echo "It took $(($(date +%s) - began)) s."
+	echo "$0 took $(($(date +%s) - began)) s."
 	exit "$1"
 }
 
-# copy_source DIRECTORY: copies those files of this source tree that git does not ignore.
-# If this is not a git tree, copies all files.
+# copy_source DIRECTORY: copies this source tree to DIRECTORY, except the files that git ignores.
+# If this source tree is not a git repository, copies all files.
 copy_source() {
 	mkdir -p "$1"
 	{ git ls-files --cached --others --exclude-standard -z 2>/dev/null || find . -type f -print0; } |
 		tar --create --null --files-from=- --ignore-failed-read | tar --extract --touch --directory="$1"
 }
 
-# build_debs DIRECTORY: builds the packages of this source tree, and moves them to the
-# directory.  dpkg-deb stores the time of a file that is older than the changelog.  copy_source
-# gives each file a new time, so all builds are the same.
+# build_debs DIRECTORY: builds the packages of this source tree, and moves the packages to DIRECTORY.
+# copy_source gives each file the current time.  dpkg-deb replaces a time that is later than the
+# date of the changelog by this date.  So the times in the packages are the same in each build.
 build_debs() {
 	source=$(mktemp -d)
 	copy_source "$source/tree"
 	if ! (cd "$source/tree" && dpkg-buildpackage -us -uc -b) >"$source/log" 2>&1; then
 		tail -n 40 "$source/log" >&2
-		echo "$0: the package does not build" >&2
+		echo "$0: the packages cannot be built; the end of the build log is above" >&2
 		exit 1
 	fi
 	mkdir -p "$1"

@@ -1,7 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later
- *
- * This file finds the base images.  A base image is a vd* disk that has the serial
- * BASEIMAGE in sysfs or in udev's record. */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* This file finds the base images: the vd* disks with the serial BASEIMAGE in sysfs or in udev's record. */
 #include <errno.h>
 #include <glob.h>
 #include <unistd.h>
@@ -32,8 +30,7 @@ void each_sd_device(struct status *s, const char *subsystem, const char *names,
         sd_device_enumerator_unref(enumerator);
 }
 
-/* glob() calls this function when glob() cannot open a directory.  If this function returns
- * true, glob() fails.  A missing directory must not make glob() fail. */
+/* If this function returns true, glob() fails.  If a directory does not exist, glob() must not fail. */
 static int on_glob_error(const char *path, int error) {
         (void)path;
         return error != ENOENT && error != ENOTDIR;
@@ -55,12 +52,12 @@ void each_path(struct status *s, struct device *d, char *pattern,
 static bool is_serial(const char *serial) {
         size_t n = strlen(BASEIMAGE_SERIAL);
 
-        /* This function ignores blanks at the end, because udev also ignores them. */
+        /* udev ignores blanks at the end of the serial, so this function ignores these blanks too. */
         return strncmp(serial, BASEIMAGE_SERIAL, n) == 0 &&
                serial[n + strspn(serial + n, " \t\r\n")] == '\0';
 }
 
-/* Returns 1 if the disk is a base image, 0 if it is not, or a negative errno. */
+/* Returns 1 for a base image, 0 for any other disk, or a negative errno. */
 static int is_base_image(sd_device *disk) {
         const char *serial;
         int in_sysfs, in_record;
@@ -83,8 +80,7 @@ static struct device *device_by_name(const struct status *s, const char *name) {
         return NULL;
 }
 
-/* Adds the device if it is a base image or a partition of a base image.  sd-device lists
- * a disk before the disk's partitions, so device_by_name() finds the disk. */
+/* sd-device lists each disk before the partitions of the disk.  So device_by_name() finds the disk. */
 static void add_block_device(struct status *s, sd_device *dev, const char *name) {
         struct device device = { .dev = dev, .name = name, .selected = true, .rule_problem = KIND_NONE };
         char *disk = format("%.*s", (int)strcspn(name, DIGITS), name);
@@ -119,9 +115,7 @@ void find_devices(struct status *s) {
 
 struct device *device_by_path(const struct status *s, const char *path) {
         char *full = format(ROOT "%s", path), *real = realpath(full, NULL);
-        /* If the device node does not exist, realpath() fails.  But a device can exist in
-         * the kernel without a device node.  So this function then looks up the unresolved
-         * path. */
+        /* If a device has no device node, realpath() fails.  Then path itself has the device's name. */
         const char *node = (real ? real : full) + strlen(ROOT);
         struct device *device = strncmp(node, "/dev/", 5) == 0 ? device_by_name(s, node + 5) : NULL;
 
@@ -130,8 +124,7 @@ struct device *device_by_path(const struct status *s, const char *path) {
         return device;
 }
 
-/* Returns true if the name of d still refers to the same device.  If the device number has
- * changed, or if a disk is no longer a base image, then the name refers to another device. */
+/* Returns whether the name of d still belongs to the same base image or partition. */
 static bool is_unchanged(const struct device *d) {
         sd_device *now = NULL;
         dev_t devnum;

@@ -8,7 +8,7 @@
 #define FIND_RULE "find the rule that interferes: udevadm test --action=change /sys/class/block/%s"
 #define BOOT_AGAIN "; if root is on it, boot again with the rule in the initramfs"
 
-/* Each %s in a remedy stands for the parameter "name" of add_finding(). */
+/* add_finding() replaces each %s in a remedy by the argument "name". */
 static const struct {
         const char *name, *remedy;
 } kinds[] = {
@@ -63,8 +63,7 @@ char *format(const char *template, ...) {
         return check_memory(n < 0 ? NULL : text);
 }
 
-/* Returns a copy of text, in which \xNN replaces each character that is not printable ASCII.
- * Labels, mount points and other names can contain any character.  Frees text. */
+/* Frees text, and returns a copy.  In the copy, \xNN replaces each byte that is not printable ASCII. */
 static char *escape(char *text) {
         char *escaped = check_memory(malloc(strlen(text) * 4 + 1)), *end = escaped;
 
@@ -84,9 +83,7 @@ void add_finding(struct status *s, struct device *d, enum kind kind, const char 
         int n = vasprintf(&finding.evidence, evidence, ap);
         va_end(ap);
         finding.evidence = escape(check_memory(n < 0 ? NULL : finding.evidence));
-        /* The rule prevents findings of the kinds up to KIND_PARTITION.  So if the rule did
-         * not run for the disk, such a finding gets another remedy, which makes the rule
-         * run. */
+        /* If the rule did not run, the remedy for the kinds up to KIND_PARTITION is to run the rule. */
         if (d && kind <= KIND_PARTITION && d->disk->rule_problem != KIND_NONE) {
                 kind = d->disk->rule_problem;
                 name = d->disk->name;
@@ -107,7 +104,7 @@ bool is_of_disk(const struct finding *f, const struct device *disk) {
 enum state state_of(const struct status *s, const struct device *disk) {
         enum kind worst = KIND_NONE;
 
-        /* A finding that belongs to no base image counts in the state of every base image. */
+        /* A finding that belongs to no base image counts for the state of every base image. */
         for_each_finding (f, s)
                 if ((!disk || !f->device || is_of_disk(f, disk)) && f->kind < worst)
                         worst = f->kind;

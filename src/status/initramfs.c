@@ -1,21 +1,17 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later
- *
- * This file checks that each initramfs has the rule and the helper. */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* This file checks that each initramfs contains 59-baseimage.rules and the helper baseimage_id. */
 #include <fnmatch.h>
 
 #include "config.h"
 #include "status.h"
 
-/* This pattern matches the images of initramfs-tools, dracut and kdump in /boot and /var,
- * and the images and UKIs on the EFI system partition. */
+/* This pattern matches images of initramfs-tools, dracut and kdump, and UKIs (unified kernel images). */
 #define PATTERN                                                                                             \
         "/{boot/initrd.img-*,boot/initramfs-*.img,var/lib/kdump/initrd.img-*,"                              \
         "{efi,boot,boot/efi}/{EFI/Linux/*.efi,*/*/initrd*}}"
 
-/* This script prints a line if the image $INITRAMFS lacks the rule, masks the rule or lacks
- * the helper.  An empty file or a link to /dev/null masks the rule.  objcopy extracts the
- * initramfs from a UKI.  lsinitramfs and lsinitrd list the files of an initramfs in the
- * format of "ls -l". */
+/* If the rule or the helper is missing, empty, or a link to /dev/null, this script prints a line.  objcopy
+ * extracts the initramfs from a UKI.  lsinitramfs and lsinitrd print lines in the format of "ls -l". */
 static const char script[] =
         "exec 2>/dev/null </dev/null\n"
         "case $INITRAMFS in *.efi)\n"
@@ -35,7 +31,7 @@ static void check_image(struct status *s, struct device *d, const char *path) {
         char *line = NULL;
         size_t size = 0;
 
-        /* Files with these endings are backups, which boot loaders do not read. */
+        /* Files with these endings are backups.  Boot loaders do not read backups. */
         if (fnmatch("*.@(bak|old|new|old-dkms|dpkg-*)", path, FNM_EXTMATCH) == 0)
                 return;
         s->n_initramfs_images++;

@@ -1,8 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later
- *
- * This file checks whether mounts, swap space, LVM, md, bcache, btrfs or loop devices use
- * a base image.  This file also checks whether the whole disk has content, and whether a
- * virtio disk has no driver. */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* This file checks whether mounts, swap space, LVM, md, bcache, btrfs or loop devices use a base image. */
 #include <blkid.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +11,7 @@
 
 #define VIRTIO_ID_BLOCK "0x0002" /* linux/virtio_ids.h */
 
-/* Ignores paths outside /dev, because such a path can be on a network file system that does
- * not answer. */
+/* Ignores paths outside of /dev.  Such a path can be on a network file system that does not answer. */
 static struct device *device_by_source(const struct status *s, const char *source) {
         return source && strncmp(source, "/dev/", 5) == 0 ? device_by_path(s, source) : NULL;
 }
@@ -52,8 +48,7 @@ static void add_loop_device(struct status *s, sd_device *dev, const char *name) 
                 add_finding(s, device, KIND_LOOP, name, "/dev/%s shows its content", name);
 }
 
-/* Adds a finding if the virtio device is a disk that has no driver.  Such a disk has no
- * serial in sysfs, so it can be a base image. */
+/* An unbound disk has no serial in sysfs, so an unbound virtio disk can be a base image. */
 static void add_virtio_device(struct status *s, sd_device *dev, const char *name) {
         const char *type, *driver;
 
@@ -77,9 +72,7 @@ static int on_parse_error(struct libmnt_table *table, const char *path, int line
         return -EBADMSG;
 }
 
-/* Adds a finding for each mount or swap space that is on a base image.
- *
- * path: mountinfo, or /proc/swaps if swaps is true */
+/* path: /proc/self/mountinfo; if swaps is true: /proc/swaps */
 static void check_mounts(struct status *s, const char *path, bool swaps) {
         struct libmnt_table *table = check_memory(mnt_new_table());
         struct libmnt_iter *lines = check_memory(mnt_new_iter(MNT_ITER_FORWARD));
@@ -92,8 +85,7 @@ static void check_mounts(struct status *s, const char *path, bool swaps) {
                 add_error(s, NULL, path + strlen(ROOT), r);
         while (r == 0 && mnt_table_next_fs(table, lines, &fs) == 0) {
                 const char *place = swaps ? mnt_fs_get_source(fs) : mnt_fs_get_target(fs);
-                /* A btrfs mount does not have the device number of a disk, so this function also
-                 * looks up the source of the mount. */
+                /* A btrfs mount does not show a disk's device number, so this line uses the source. */
                 struct device *device = device_by_source(s, mnt_fs_get_source(fs));
                 for_each_device (d, s)
                         if (!swaps && d->devnum == mnt_fs_get_devno(fs))
@@ -122,9 +114,7 @@ void check_kernel(struct status *s) {
         check_mounts(s, ROOT "/proc/swaps", true);
 }
 
-/* Adds a finding if the whole disk has content, such as a file system without a partition.
- * Programs that scan disks find such content, because the rule deletes only partitions.
- * Also adds a finding if the disk is writable. */
+/* The rule deletes only partitions, so programs that scan all disks find content on the whole disk. */
 void check_disk(struct status *s, struct device *disk) {
         const char *type = "something", *ro = "";
         char *node = format(ROOT "/dev/%s", disk->name);
@@ -133,7 +123,7 @@ void check_disk(struct status *s, struct device *disk) {
         int fd = open(node, O_RDONLY | O_CLOEXEC);
         int r = fd < 0 ? -1 : blkid_probe_set_device(content, fd, 0, 0);
         if (r == 0)
-                r = blkid_do_safeprobe(content); /* 1: the disk has no content, -2: more than one type */
+                r = blkid_do_safeprobe(content); /* 1: no content, -2: more than one type of content */
         if (r == 0)
                 (void)blkid_probe_lookup_value(content, "TYPE", &type, NULL);
         if (r == 0 && strcmp(type, "LVM2_member") == 0)

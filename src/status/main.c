@@ -1,7 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later
- *
- * baseimage-status reports whether the guest ignores each base image.
- * baseimage-status also works in a guest without the package baseimage-udev. */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* baseimage-status reports whether the guest ignores each base image. */
 #include <errno.h>
 #include <getopt.h>
 #include <unistd.h>
@@ -35,8 +33,7 @@ static int fail(const char *object, const char *problem) {
         return STATE_UNKNOWN;
 }
 
-/* If the report could not be written, returns STATE_UNKNOWN.  Otherwise returns the
- * argument "state". */
+/* If the report could not be written, returns STATE_UNKNOWN.  Otherwise returns the argument "state". */
 static int close_stdout(int state) {
         errno = EIO;
         if (fflush(stdout) != 0 || ferror(stdout))
@@ -44,11 +41,8 @@ static int close_stdout(int state) {
         return state;
 }
 
-/* Selects the disks for the report.  If names is empty, selects all disks.
- *
- * names: an array of the names of disks or partitions, with NULL as the last element
- *
- * If a name does not belong to a base image, returns false. */
+/* Selects disks for the report.  names: the names of disks or partitions, then NULL.  If there are no
+ * names, selects all disks.  If a name belongs to no base image, returns false. */
 static bool select_disks(struct status *s, char *const names[]) {
         for_each_device (d, s)
                 d->selected = !*names;

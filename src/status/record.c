@@ -1,16 +1,12 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later
- *
- * This file checks udev's record of a device.  The record must have the properties that the
- * rule sets.  The record must not have properties or links that other rules made from the
- * content of the device. */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* This file checks the properties and links in udev's record of a base image or of a partition. */
 #include <errno.h>
 
 #include "config.h"
 #include "status.h"
 
-/* This table has the properties that the rule sets, and the programs and links that each
- * property affects.  SYSTEMD_IGNORE is not in the table, because no program reads this
- * property.  tests/vm/test_status.py compares the table with the rule. */
+/* This table has each property that the rule sets and a program reads.  The field "affects" names the
+ * affected programs or links.  tests/vm/test_status.py checks that the table is complete. */
 static const struct {
         const char *key, *value, *affects;
 } marks[] = {
@@ -43,8 +39,8 @@ static void check_marks(struct status *s, struct device *d) {
                                     marks[i].key, marks[i].value, marks[i].affects);
 }
 
-/* Adds a finding for each property that another rule has set from the content of the device.
- * systemd 252 keeps empty properties in the record, so empty properties do not count. */
+/* Adds a finding for each property that another rule has set from the content of the device.  systemd 252
+ * keeps empty properties in the record, so an empty property is not a finding. */
 static void check_properties(struct status *s, struct device *d) {
         const char *value;
 
@@ -61,7 +57,7 @@ static void check_links(struct status *s, struct device *d) {
         for (size_t i = 0; i < N(names); i++) {
                 own_links[i] = format("/dev/%s%s%s", names[i], *d->partition ? "-part" : "", d->partition);
                 struct device *found = device_by_path(s, own_links[i]);
-                /* If there are two base images, the link can lead to either of them. */
+                /* If there are two base images, the link can lead to either base image. */
                 if (d->rule_problem == KIND_NONE && (!found || strcmp(found->partition, d->partition) != 0))
                         add_finding(s, d, KIND_MISSING_LINK, d->name, "%s does not lead to the base image",
                                     own_links[i]);

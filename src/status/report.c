@@ -1,7 +1,5 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later
- *
- * The table is a tree.  The table has a line for each disk.  Below the line of a disk, the
- * table has a line for each kind of finding.  The JSON has an object for each finding. */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* This file prints the report as a table or as JSON, and writes entries to the journal. */
 #include <libsmartcols.h>
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
@@ -29,7 +27,7 @@ static struct libscols_table *new_table(bool json) {
         return table;
 }
 
-/* Frees device and evidence. */
+/* Adds a line to the table, and frees device and evidence. */
 static struct libscols_line *add_line(struct libscols_table *table, struct libscols_line *parent,
                                       char *device, const char *state, const char *kind, char *evidence,
                                       const char *remedy) {
@@ -58,8 +56,7 @@ static struct libscols_line *add_disk(struct libscols_table *table, const struct
         return line;
 }
 
-/* Adds one line to the table for all findings of this kind.  In JSON, adds one object for
- * each finding of this kind. */
+/* In the table, adds one line for all findings of the kind.  In JSON, adds an object for each finding. */
 static void add_kind(struct libscols_table *table, struct libscols_line *parent, const struct status *s,
                      const struct device *disk, enum kind kind) {
         const char *severity = kind < KIND_ERROR ? "leak" : kind < KIND_LVM_CONTENT ? "unknown" : "note";
@@ -87,8 +84,8 @@ static void add_kind(struct libscols_table *table, struct libscols_line *parent,
                          format(more > 0 ? "%s, and %zu more" : "%s", first->evidence, more), NULL);
 }
 
-/* Prints one remedy for each kind of finding: the remedy of the first finding of the kind.
- * If the next kind has the same remedy, prints this remedy once for both kinds. */
+/* For each kind, prints the remedy of the first finding of the kind.  If the next kind has the same remedy,
+ * prints this remedy once for both kinds. */
 static void print_remedies(const struct status *s) {
         const char *last = NULL;
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Prints measurements as a table.  The command "bench.py LOG" prints all tables in Meson's log as one table."""
+"""Prints the measurements of a benchmark as a table.  "bench.py LOG" prints all tables in Meson's log as one table."""
 
 import json
 import os
@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "vm"))
 
 
 def log(text):
-    """Prints a message to standard error, because standard output has the table."""
+    """Prints a message to standard error, because standard output contains the table."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -24,17 +24,17 @@ def package():
     """Returns the path of the .deb file of baseimage-udev.  If BASEIMAGE_DEBS is not set, exits."""
     directory = os.environ.get("BASEIMAGE_DEBS")
     if not directory:
-        log("skipped: BASEIMAGE_DEBS does not name the directory of the built packages: use tests/bench/run")
+        log("skipped: BASEIMAGE_DEBS is not set; tests/bench/run sets it to the directory of the built packages")
         sys.exit(SKIPPED)
     path, = Path(directory).glob("baseimage-udev_*.deb")
     return path
 
 
 class Ratio:
-    """Compares two lists, which have one measurement for each round.
+    """Compares two lists of measurements.  A benchmark has several rounds, and each round measures once for each list.
 
-    The attribute "value" is the ratio of the medians.  Each round also has a ratio, and the attributes "low" and "high"
-    are the quartiles of these ratios.  If other programs slow down a whole round, the quartiles hardly change.
+    The attribute "value" is the ratio of the two medians.  Each round also has a ratio.  If other programs slow down a
+    whole round, the round's ratio hardly changes.  The attributes "low" and "high" are the quartiles of these ratios.
     """
 
     def __init__(self, of, to):
@@ -53,8 +53,8 @@ def digits(number):
 class Table:
     """Prints a table in Markdown.
 
-    If a repeatable value is over its limit, end() exits with status 1.  A value is repeatable if it is the same in each
-    run.  A time is not repeatable.
+    A value is repeatable if every run measures the same value.  A size is repeatable, and a time is not repeatable.  If
+    a repeatable value is over its limit, end() exits with status 1.
     """
 
     def __init__(self, title):
@@ -74,7 +74,7 @@ class Table:
 
 
 def machine():
-    """Returns the date and a description of this machine, because the measurements depend on the machine."""
+    """Returns the date and a description of this machine.  The measurements depend on the machine."""
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     model = re.search(r"^model name\s*:\s*(.*)$", cpuinfo, re.M)
     where = "a virtual machine" if re.search(r"^flags\s*:.*\bhypervisor\b", cpuinfo, re.M) else "bare metal"

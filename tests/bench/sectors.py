@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Counts the sectors that each program reads from the base image.
 
-This program finds these reads in the kernel's trace.  The arguments are the suites.
+To count the sectors, this program reads the kernel's trace.  The arguments are the names of Debian releases.
 
-The kernel also reads sectors, because it searches for partitions.  This program measures the kernel's reads while udevd
-is stopped.  The table does not count the kernel's reads.
+The kernel also reads sectors, because the kernel searches for partitions.  The table does not count these reads.  To
+recognise these reads, this program stops udevd, and hot-plugs the base image.  Then only the kernel reads the disk.
 """
 
 import re
@@ -18,12 +18,12 @@ from images import Unavailable
 from inert import SERIAL, base_disks
 from layouts import disk
 
-# For Debian 11 (bullseye), the table has no limits, because Debian 11 has older btrfs and LVM programs.
+# "bullseye" can also be an argument.  The table has no limits for bullseye, which has older LVM and btrfs programs.
 SUITES = sys.argv[1:] or ["bookworm", "trixie"]
 LAYOUTS = ["btrfs", "lvm", "md"]
-# In the initramfs, scanners read sectors at the start of the disk, until they find the partition table.
+# In the initramfs, a scanner reads sectors at the start of the disk, until the scanner finds the partition table.
 BOOT_LIMIT = 8192
-# The trace has the name of the program that reads.  The statistics of the disk do not have this name.
+# The trace contains the name of the program that reads.  The disk's statistics do not contain this name.
 TRACE = "trace_event=block:block_bio_queue trace_buf_size=2M"
 TRACEFS = "/sys/kernel/tracing"
 BIO = re.compile(r"^\s*(?P<comm>.*)-(?P<pid>\d+)\s+\[\d+\]\s+\S+\s+[\d.]+: block_bio_queue: "
@@ -32,7 +32,7 @@ UDEVD = "systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udevd.
 
 
 def reads(guest):
-    """Returns the reads from the base image since the last call, in sectors: {(command, pid): [(start, length)]}."""
+    """Returns the reads from the base image since the last call: {(command, pid): [(first sector, length)]}."""
     guest.run(f"mountpoint -q {TRACEFS} || mount -t tracefs none {TRACEFS}")
     name, = base_disks(guest)
     device = tuple(guest.run(f"cat /sys/block/{name}/dev").strip().split(":"))
@@ -45,21 +45,21 @@ def reads(guest):
 
 
 def readers(guest, found, scan):
-    """Returns the number of sectors that each program reads, without the kernel's scan for partitions."""
+    """Returns the number of sectors that each program has read.  "scan" has the kernel's reads, which do not count."""
     units = {}
     for record in guest.run("systemctl show '*.service' -p Id -p ExecMainPID").split("\n\n"):
         fields = dict(line.split("=", 1) for line in record.splitlines() if "=" in line)
         units[int(fields.get("ExecMainPID") or 0)] = fields.get("Id")
     sums = Counter()
     for (comm, pid), rows in found.items():
-        # The kernel scans for partitions in the process that binds the disk to the driver.
+        # In the trace, the kernel's reads have the name of the process that binds the disk.  This loop removes them.
         for at in range(len(rows) - len(scan), -1, -1):
             if rows[at:at + len(scan)] == scan:
                 del rows[at:at + len(scan)]
         if rows:
             unit = units.get(pid)
             sums[f"`{comm}`" + (f" of {unit}" if unit else "")] += sum(length for _, length in rows)
-    # "+" removes the readers with 0 sectors.  A reader with 0 sectors has only flushed the disk.
+    # A program that only flushes the disk is in the trace with 0 sectors.  The operator "+" removes such programs.
     return +sums
 
 
@@ -70,11 +70,11 @@ def unplug(guest, node):
 
 
 def hotplug_reads(guest, path):
-    """Hot-plugs a base image.  Returns the reads until 3 s after udevd has handled all events."""
+    """Hot-plugs a base image, and unplugs it 3 s after udevd has handled all events.  Returns the reads."""
     node = guest.plug(path, SERIAL, settle=False)
     guest.wait_until(lambda: base_disks(guest))
     guest.settle()
-    # At an event, udevd can start a program that continues to read the disk after the event.
+    # udevd can start a program at an event.  After udevd has handled the event, the program can still read the disk.
     guest.run("sleep 3")
     found = reads(guest)
     unplug(guest, node)
@@ -82,7 +82,7 @@ def hotplug_reads(guest, path):
 
 
 def measure(suite, flavour, layout, deb):
-    """Returns the sectors that each program reads, first at boot and then after a hot-plug.
+    """Returns the sectors that each program reads at boot, and the sectors that each program reads after a hot-plug.
 
     The argument "deb" is the package, or None for a guest without the package.
     """
@@ -92,8 +92,8 @@ def measure(suite, flavour, layout, deb):
     generator = "dracut" if flavour == "dracut" else "initramfs-tools"
     options = kernel_options(Case(suite, generator, layout, "after", name_of_root))
     name = f"bench-sectors-{suite}-{flavour}-{layout}-{'with' if deb else 'without'}"
-    # A guest without the package could boot from the base image, or fail to boot.  So that guest boots without a base
-    # image.
+    # With a base image, a guest without the package could mount the base image as root, or fail to boot.  So without
+    # the package, the guest boots without a base image.
     disks = [(path, None, False), *([(path, SERIAL, True)] if deb else [])]
     with Guest(name, image.kernel, image.initrd, f"root={root} ro {options} {TRACE}", disks) as guest:
         boot = reads(guest) if deb else {}

@@ -30,6 +30,6 @@ for suite, flavour in (("bookworm", "plain"), ("trixie", "dracut")):
         continue
     what = f"initramfs growth, {suite}, {'dracut' if flavour == 'dracut' else 'initramfs-tools'}"
     row(table, f"{what}, as cpio", len(unpacked(pair[1])) - len(unpacked(pair[0])), 12)
-    # This row has no limit, because the order of the files changes the compressed size more than the package does.
+    # This row has no limit.  The compressed size depends more on the order of the files than on the package.
     table.row(f"{what}, compressed", f"{(pair[1].stat().st_size - pair[0].stat().st_size) / KIB:.1f} KiB")
 table.end()

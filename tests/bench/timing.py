@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Measures times in a Debian 12 guest.  The number of partitions on the base image differs between the measurements.
+"""Measures times in a Debian 12 guest, with base images that have different numbers of partitions.
 
 With the argument "boot", measures the time from the start of the kernel to multi-user.target.  With the argument
-"plug", measures the time from the bind of a base image until udevd has handled all events.
+"plug", binds a base image to the driver, and measures the time until udevd has handled all events.
 """
 
 import random
@@ -14,15 +14,15 @@ from statistics import median
 from bench import Ratio, Table, digits, log, package
 from guest import Guest, accelerator
 from inert import SERIAL, virtio_name
-from layouts import MIB, Part, disk, partitioned
+from layouts import MIB, Part, disk, partitioned, sparse
 
 ROUNDS = 4
 CLOCK = "instructions under TCG" if "tcg" in accelerator()[1] else "time under KVM"
 # This command prints the microseconds from the start of the kernel to multi-user.target.
 BOOT_TIME = "systemctl show multi-user.target -P ActiveEnterTimestampMonotonic"
-# The shell function "plug VIRTIO RULES" unbinds the disk, and binds the disk again.  The function prints the
-# microseconds from the bind until udevd has handled all events.  This program does not measure a hot-plug, because a
-# hot-plug begins outside the guest, and the guest's clock cannot measure the beginning.
+# The shell function "plug VIRTIO RULES" unbinds and binds the disk VIRTIO.  The function prints the microseconds from
+# the bind until udevd has handled all events.  If RULES is "masked", the guest has no rule.  The function does not
+# hot-plug the disk.  A hot-plug begins outside the guest, and the guest's clock cannot measure the beginning.
 RULES = {"package": "package", "masked": "no rule"}
 PLUG = """\
 cd /
@@ -43,22 +43,22 @@ plug() {
 """
 
 
-def timed_guest(name, image, append="", base=()):
-    """Returns a guest.  If the guest is emulated, its clock does not depend on the load of this machine.
+def timed_guest(name, image, append="", disks=(), serial=SERIAL):
+    """Returns a guest.  If QEMU emulates the guest, the load of this machine hardly changes the measured times.
 
-    While an emulated guest runs, its clock advances by 2 ns with each instruction.  While the guest sleeps, its clock
-    advances in real time.
+    While an emulated guest runs, the guest's clock advances by 2 ns with each instruction.  While the guest sleeps, the
+    guest's clock advances in real time.
     """
     own, = image.paths
     guest = Guest(name, image.kernel, image.initrd, f"root={image.roots['uuid']} ro {append}",
-                  [(own, None, False), *((path, SERIAL, True) for path in base)])
+                  [(own, None, False), *((path, serial, True) for path in disks)])
     if "tcg" in guest.command:
         guest.command += ["-icount", "shift=1"]
     return guest
 
 
 def disk_with_partitions(directory, number):
-    """Makes a disk with empty partitions.  Returns the path."""
+    """Makes a disk with empty partitions.  Returns the path of the disk."""
     path = directory / f"{number}.raw"
     partitioned(path, *(Part(None, f"part {n}", size=MIB) for n in range(number)))
     return path
@@ -69,7 +69,7 @@ def partitions(number):
 
 
 def measure_rounds(what, number, names, measure):
-    """In each round, calls measure(name) for all names in random order.  Returns {name: results}."""
+    """In each round, calls measure(name) once for each name, in random order.  Returns {name: results}."""
     samples = {name: [] for name in names}
     for count in range(number):
         log(f"{what}: round {count + 1} of {number}")
@@ -83,6 +83,8 @@ def boot(work):
     with_, without = disk("bookworm", "plain", "btrfs", (package(),)), disk("bookworm", "plain", "btrfs")
     guests = {"without": (without,), "with": (with_,)}
     guests |= {number: (with_, "", [disk_with_partitions(work, number)]) for number in numbers}
+    # The kernel and udevd need time for each disk, so the table also compares the base image with an empty disk.
+    guests["empty"] = (with_, "", [sparse(work / "empty.raw", MIB)], "EMPTY")
     guests["off"] = (with_, "baseimage_udev=off", guests[numbers[-1]][2])
 
     def boot_time(name):
@@ -95,6 +97,9 @@ def boot(work):
     for number in numbers:
         table.at_most(f"base image of {partitions(number)}, to no base image",
                       Ratio(samples[number], samples["with"]), 1.05)
+    table.row("empty disk, to no base image", Ratio(samples["empty"], samples["with"]))
+    table.row(f"base image of {partitions(numbers[-1])}, to an empty disk",
+              Ratio(samples[numbers[-1]], samples["empty"]))
     table.row(f"base image of {numbers[-1]} partitions, to the same with baseimage_udev=off",
               Ratio(samples[numbers[-1]], samples["off"]))
     table.end()

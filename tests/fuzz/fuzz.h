@@ -8,16 +8,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Aborts if the condition is false.  libFuzzer then reports the input. */
+/* If the condition is false, aborts.  Then libFuzzer reports the input. */
 #define require(condition)                                                                                  \
         do {                                                                                                \
                 if (!(condition))                                                                           \
                         abort();                                                                            \
         } while (0)
 
-/* Returns a copy of the input as a string.  The buffer of the string has no spare bytes,
- * so that the address sanitizer reports each read after the end of the string.  The caller
- * must free the string. */
+/* Returns a copy of the input as a string.  The buffer ends at the end of the string, so that
+ * the address sanitizer reports each read after the end of the string.  The caller must free
+ * the string. */
 static inline char *fuzz_string(const uint8_t *data, size_t size) {
         char *text = malloc(size + 1);
 

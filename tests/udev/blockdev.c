@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The tests preload this library into udevadm.  With this library, a regular file with the
- * sticky bit looks like a block device.  The modification time of the file becomes the device
- * number.
+ * sticky bit looks like a block device to udevadm.  The device number is the modification time
+ * of the file.
  *
- * udevadm opens the device node, and then opens /proc/self/fd/N.  If /proc is not mounted,
- * open64() opens the last device node again. */
+ * udevadm opens a device node, and opens the node a second time through /proc/self/fd.  If /proc
+ * is not mounted, the second open fails.  Then open64() opens the path of the node again. */
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
@@ -34,7 +34,7 @@ int lstat64(const char *path, struct stat64 *st) {
         return stat_at(AT_FDCWD, path, (struct stat *)st, AT_SYMLINK_NOFOLLOW);
 }
 
-/* libblkid calls fstat() and not fstat64(). */
+/* libblkid does not call fstat64(), but calls fstat(). */
 int fstat(int fd, struct stat *st) {
         return stat_at(fd, "", st, AT_EMPTY_PATH);
 }

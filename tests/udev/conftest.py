@@ -14,14 +14,14 @@ def pytest_configure():
     if "BASEIMAGE_INSIDE" not in os.environ:
         pytest.exit("run these tests with tests/inside")
     if not MOUNTS and udev_version() > 257:
-        pytest.exit("this version of udevadm needs /proc, and this container cannot mount it", SKIPPED)
+        pytest.exit("this version of udevadm needs /proc, and this container cannot mount /proc", SKIPPED)
 
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory):
-    """Returns the directory of the machine.
+    """Yields the directory of the simulated machine.
 
-    If the environment variable MACHINE is set, this is $MACHINE.  Otherwise it is a new directory.
+    If test_mutations.py has set the environment variable MACHINE, yields $MACHINE.  Otherwise makes a new directory.
     """
     if "MACHINE" in os.environ:
         yield Path(os.environ["MACHINE"])
@@ -35,7 +35,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(params=["pci-vdb", "pci-vdb1"])
 def machine(root, request):
-    """Runs the test twice: first with an event of the disk, and then with an event of the partition."""
+    """Returns a machine.  By default, a test runs for an event of the disk and again for an event of the partition."""
     new = Machine(root)
     new.bus, new.device = request.param.split("-")
     return new

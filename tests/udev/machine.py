@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""This module simulates a machine, on which "udevadm test" runs the rule.
+"""Simulates a machine, on which "udevadm test" runs the rule.
 
-The simulated machine is a directory.  The directory has udevadm and the udev rules of the system that runs the tests.
-The directory also has the package's rule and helper.  Regular files simulate sysfs and the device
-nodes.  udevadm runs in a chroot.  If the user is not root, tests/inside makes a user namespace for the chroot.
-
-"udevadm test" does not run the commands of RUN, but prints the commands.
+The simulated machine is a directory, in which udevadm runs in a chroot.  The directory contains copies of udevadm and
+of the udev rules from the system that runs the tests.  The directory also contains the package's rule and helper.
+Regular files simulate sysfs and the device nodes.  For an ordinary user, tests/inside makes a user namespace, because
+only root can chroot.  "udevadm test" does not run the commands of RUN, but prints the commands.
 """
 
 import os
@@ -17,26 +16,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 UDEV = "usr/lib/udev"
-# The environment variables HELPER and RULE have the paths of the files to test.  Without these variables, the tests
-# use the installed files.
+# HELPER and RULE are paths below /usr/lib/udev.  PACKAGE maps each of these paths to the path of the file to test.  If
+# the environment variable HELPER or RULE is not set, the tests use the installed file.
 HELPER, RULE = "baseimage_id", "rules.d/59-baseimage.rules"
 PACKAGE = {HELPER: os.environ.get("HELPER", f"/{UDEV}/{HELPER}"), RULE: os.environ.get("RULE", f"/{UDEV}/{RULE}")}
 MOUNTS = os.environ.get("BASEIMAGE_INSIDE") in ("mounts", "one-id")
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_DEVICE_VERIFY_SYSFS": "0"}
 
-# Maps each bus to a list of the parent devices of a disk.  The first device in the list is the nearest parent.  For
-# each device, the list has the name in sysfs, the subsystem and the driver.
+# Maps each bus to a list of the parent devices of a disk.  The first device in the list is the nearest parent.  Each
+# device is a tuple of the name in sysfs, the subsystem and the driver.
 BUSES = {
     "pci": [("virtio1", "virtio", "virtio_blk"), ("0000:00:05.0", "pci", "virtio-pci"), ("pci0000:00", None, None)],
-    # s390x attaches virtio devices to channels.
+    # On s390x, virtio devices are attached to the bus CCW.
     "ccw": [("virtio1", "virtio", "virtio_blk"), ("0.0.0001", "ccw", "virtio_ccw"),
             ("0.0.0002", "css", "io_subchannel"), ("css0", None, None)],
     "scsi": [("0:0:0:0", "scsi", "sd"), ("0000:00:06.0", "pci", "ahci"), ("pci0000:00", None, None)],
-    # This device has the name of a disk, but is not a block device.
+    # The device vdz has a name like a virtio disk, but is not a block device.
     "other": [("vdz", "misc", None), ("virtual", None, None)],
 }
-# A disk or a partition can have one of three contents.  TABLE is a partition table.  SWAP is swap space with a UUID and
-# a label.  AMBIGUOUS is swap space and also squashfs.
+# These are the possible contents of a disk or a partition.  TABLE is a partition table.  SWAP is swap space with a UUID
+# and a label.  AMBIGUOUS has two kinds of content: swap space and squashfs.
 TABLE = (bytes(446) + struct.pack("<4xB3xII", 0x83, 2048, 2048)).ljust(510, b"\0") + b"\x55\xaa"
 SWAP = (bytes(1024) + struct.pack("<3I", 1, 255, 0) + bytes(range(16)) + b"inside").ljust(4086, b"\0") + b"SWAPSPACE2"
 AMBIGUOUS = struct.pack("<4s24xH", b"hsqs", 4) + SWAP[30:]
@@ -49,11 +48,11 @@ def udev_version():
 
 @dataclass
 class Record:
-    """Has the properties, links and commands of a device after an event."""
-    properties: dict        # without DEVLINKS, and without empty properties
+    """Contains what "udevadm test" prints for a device after an event."""
+    properties: dict        # contains neither DEVLINKS nor empty properties
     links: set
-    priority: str           # link_priority of the links
-    watch: str              # "enabled" or "disabled"; None if udevadm is older than version 257
+    priority: str           # the link_priority of the links
+    watch: str              # "enabled" or "disabled"; before udev version 257, None
     runs: list              # the commands of RUN
 
     @property
@@ -63,7 +62,7 @@ class Record:
 
 
 def parse_record(output, priority):
-    """Parses the output of "udevadm test".  From version 257 on, the output has headings and indentation."""
+    """Parses the output of "udevadm test".  In version 257 and later, the output has headings and indentation."""
     properties = dict(re.findall(r"^ *([A-Za-z]\w*)=(.+)$", output, re.M))
     for name in "USEC_INITIALIZED", "ID_PROCESSING":
         properties.pop(name, None)
@@ -80,17 +79,17 @@ class Machine:
     def __init__(self, root):
         self.root = root
         self.bus, self.disk = "pci", "vdb"
-        self.device = "vdb"     # the device of the event: the disk, the partition or a parent device
+        self.device = "vdb"     # the device that has the event: the disk, the partition or a parent device
         self.serial = "BASEIMAGE"
         self.content = {"vdb": TABLE, "vdb1": SWAP}     # the key "vdb1" exists if the disk has a partition
         self.cmdline = "root=/dev/vda1 ro"
-        self.files = []         # paths of more files to create
-        self.rules = {}         # more rules: maps a file name to the text
+        self.files = []         # the paths of additional empty files
+        self.rules = {}         # maps the name of each additional rule file to the text of the file
         self.package = {name: Path(file).read_bytes() for name, file in PACKAGE.items()}
         self.helper_mode = 0o755
 
     def build(self):
-        """Creates the files that are the same for all events.  Called once for each directory."""
+        """Creates the files that are the same for all events.  conftest.py calls this function once."""
         if MOUNTS:
             # The tests are faster on a tmpfs than on a disk.
             subprocess.run(["mount", "-t", "tmpfs", "none", self.root], env=ENVIRONMENT, check=True)
@@ -107,7 +106,7 @@ class Machine:
                         Path(__file__).with_name("blockdev.c")], check=True)
 
     def paths(self):
-        """Returns the sysfs paths of the disk, of the partition and of the disk's parent devices."""
+        """Returns {name: path in sysfs} for the disk, for the partition and for the disk's parent devices."""
         names = [name for name, *_ in BUSES[self.bus]]
         paths = {name: Path("/devices", *reversed(names[at:])) for at, name in enumerate(names)}
         paths[self.disk] = paths[names[0]] / "block" / self.disk
@@ -135,14 +134,14 @@ class Machine:
         os.makedirs(self.root / "sys/dev/block", exist_ok=True)
         os.symlink(f"/sys{path}", self.root / "sys/dev/block" / dev)
         node = self.write(f"dev/{path.name}", self.content[path.name])
-        os.truncate(node, 16 << 20)      # on a very small disk, blkid stops at the first content
+        os.truncate(node, 16 << 20)      # if a disk is very small, blkid stops at the first content
         node.chmod(0o1660)
         os.utime(node, (0, os.makedev(254, number)))
 
     def prepare(self):
-        """Writes the files of the machine with the current attributes.
+        """Writes those files of the machine that depend on the attributes.
 
-        Returns the sysfs path of the device of the event."""
+        Returns the path in sysfs of the device that has the event."""
         for name in "conf", "dev", "etc", "run", "sys", "usr/lib/baseimage-udev":
             shutil.rmtree(self.root / name, ignore_errors=True)
         for name in "usr/lib/initrd-release", f"{UDEV}/{HELPER}", f"{UDEV}/{RULE}":
@@ -170,8 +169,8 @@ class Machine:
                                  env=ENVIRONMENT | {"SYSTEMD_PROC_CMDLINE": self.cmdline}, capture_output=True,
                                  text=True, check=False)
         assert process.returncode == 0 and f"DEVPATH={path}" in process.stdout, process.stderr
-        # An udevadm older than version 257 does not print the link priority, but writes the priority to a file for each
-        # link.
+        # Before version 257, udevadm does not print the priority of the links.  But for each link, udevadm makes a file
+        # in /run/udev/links.  This file is a symlink, whose target begins with the priority.
         link = next((self.root / "run/udev/links").glob("*/b*"), None)
         return parse_record(process.stdout, os.readlink(link) if link else "")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Removes each line of the rule, one line at a time, and checks that a test of test_rule.py then fails."""
+"""For each line of the rule, makes a mutant (the rule without the line), and checks that test_rule.py fails with it."""
 
 import os
 from pathlib import Path
@@ -10,16 +10,16 @@ from machine import PACKAGE, RULE, udev_version
 
 LINES = Path(PACKAGE[RULE]).read_text(encoding="utf-8").splitlines()
 
-# "udevadm test" does not show the effect of these lines.  A test in tests/vm checks the effect.
-if udev_version() < 257:        # "udevadm test" does not print whether udevd watches the device
+# "udevadm test" does not show the effect of some lines.  This dictionary maps each such line to tests in tests/vm.
+if udev_version() < 257:        # this udevadm does not print whether udevd watches the device
     TESTED_IN_GUESTS = {'OPTIONS:="nowatch"': "test_base_image__read_again: written, parted"}
-else:                           # "udevadm test" runs no program
+else:                           # this udevadm runs no program
     TESTED_IN_GUESTS = {line: "test_base_image__beside_other_rules: 50-inside.rules"
                         for line in LINES if "IMPORT{program}" in line}
 
 
 def removable_lines():
-    """Returns the indexes of the lines to remove: all lines except comments and labels."""
+    """Returns the indexes of all lines, except comments, labels and the lines in TESTED_IN_GUESTS."""
     return [number for number, line in enumerate(LINES)
             if line and not line.startswith(("#", "LABEL=")) and line not in TESTED_IN_GUESTS]
 
@@ -28,13 +28,13 @@ def removable_lines():
 def test_rule__without_line(number, root, tmp_path):
     mutant = tmp_path / "mutant.rules"
     mutant.write_text("".join(f"{line}\n" for at, line in enumerate(LINES) if at != number), encoding="utf-8")
-    # A new process would import the modules again, so fork() is faster.
+    # fork() is faster than a new interpreter, because a new interpreter would import the modules again.
     child = os.fork()
     if not child:
         PACKAGE[RULE], os.environ["MACHINE"] = mutant, str(root)
         os._exit(pytest.main(["-p", "no:cacheprovider", "-x", "-q", str(Path(__file__).with_name("test_rule.py"))]))
     _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 1, f"no test fails without the line: {LINES[number]}"
+    assert os.waitstatus_to_exitcode(status) == 1, f"no test fails if the rule lacks this line: {LINES[number]}"
 
 
 @pytest.mark.parametrize("line", TESTED_IN_GUESTS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs the rule and the helper with the system's "udevadm test" on a simulated machine."""
+"""Tests the rule and the helper on a simulated machine, with the installed "udevadm test"."""
 
 import pytest
 
@@ -63,7 +63,7 @@ def test_other__content_is_found(machine):
 
 
 def test_base_image__rule_alone(machine):
-    """Checks that the rule sets all properties without the helper and without 99-systemd.rules."""
+    """Checks that the rule sets all properties even if the helper is missing and 99-systemd.rules is empty."""
     del machine.package[HELPER]
     machine.rules["99-systemd.rules"] = ""
     assert has_base_image_properties(machine.record())
@@ -97,7 +97,7 @@ def test_base_image__earlier_rule(machine, serial, rule):
 
 
 def test_base_image__emptied(machine):
-    """Checks that the helper empties the properties of the content, if an earlier rule has set these properties."""
+    """Checks that the helper empties ID_FS_UUID and ID_FS_TYPE after an earlier rule has set these properties."""
     if udev_version() >= 257:
         pytest.skip("from version 257 on, udevadm test does not run the helper")
     machine.rules["50-inside.rules"] = 'KERNEL=="vd*", ENV{ID_FS_UUID}="1", ENV{ID_FS_TYPE}="ext4"\n'
@@ -145,13 +145,13 @@ def test_other__with_option(machine, value):
 @on_each_bus
 @pytest.mark.parametrize("file", MARKERS)
 def test_initramfs__partitions_deleted(machine, file):
-    """Checks that the record in the initramfs is the same as the record in the running system.
+    """Checks that the rule has the same result in an initramfs as in the running system.
 
-    So the rule must empty the properties that come from the partition table.
+    In an initramfs, the rule runs udev's blkid.  blkid sets properties, which the rule must empty.
     """
     expected = machine.record()
     machine.files = [file]
-    # udev's blkid sets these properties after a boot with UEFI.
+    # After a boot with UEFI, udev's blkid also sets these properties.  In this test, an earlier rule sets them.
     machine.rules["50-gpt.rules"] = ('KERNEL=="vdb", ENV{ID_PART_GPT_AUTO_ROOT_UUID}="1",'
                                      ' ENV{ID_PART_GPT_AUTO_ROOT_ORIGIN}="2"\n')
     assert machine.record() == expected
@@ -161,7 +161,7 @@ def test_initramfs__partitions_deleted(machine, file):
 @pytest.mark.parametrize("file", MARKERS)
 @pytest.mark.parametrize("content", [SWAP, AMBIGUOUS], ids=["swap", "ambiguous"])
 def test_initramfs__content_without_partition(machine, file, content):
-    """Checks that the rule in an initramfs unbinds a disk that has content and no partition."""
+    """Checks that in an initramfs, the rule unbinds a disk that has content but no partition."""
     machine.content = {"vdb": content}
     expected = machine.record()
     machine.files = [file]
@@ -192,7 +192,7 @@ def test_initramfs__other_unchanged(machine, file):
     assert machine.record() == machine.record_without_package()
 
 
-# If an option occurs twice, udev uses the last value.  udev treats "-" like "_", and removes quotes.
+# If a kernel option occurs twice, udev uses the last value.  udev replaces "-" by "_" in names, and removes quotes.
 @pytest.mark.parametrize("words", ["baseimage_udev=on baseimage_udev=off", "baseimage-udev=off", 'baseimage_udev="off"'])
 def test_base_image__opted_out_as_udev_reads_it(machine, words):
     machine.cmdline = f"quiet {words} ro"
@@ -227,10 +227,7 @@ def test_other__unchanged_with_broken_helper(machine):
 
 
 def test_base_image__blanks(machine):
-    """Checks that a disk is a base image if there are blanks after BASEIMAGE in the serial.
-
-    udev removes the blanks.
-    """
+    """Checks that a disk is a base image even if its serial has blanks at the end.  udev ignores these blanks."""
     expected = machine.record()
     machine.serial = "BASEIMAGE  "
     assert machine.record() == expected

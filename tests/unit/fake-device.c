@@ -2,11 +2,11 @@
  *
  * The functions in this file replace the functions of libsystemd that baseimage-status calls.
  * The directory ROOT/sys/class/SUBSYSTEM/NAME has a file for each attribute of a device.
- * The file ROOT/run/udev/data/NAME has a line for each property of a device.
+ * The file ROOT/run/udev/data/NAME is udev's record, with a line for each property of a device.
  *
- * After the checks, baseimage-status opens each device a second time, by name.  For a device
- * that was opened a second time, the functions read the file ATTRIBUTE.now in place of the file
- * ATTRIBUTE.  With this file, a test simulates that a disk was replaced. */
+ * After the checks, baseimage-status opens each device a second time, by name.  Then, if the file
+ * ATTRIBUTE.now exists, the functions read this file instead of the file ATTRIBUTE.  So a test can
+ * simulate a new disk with the same name.  If gone.now exists, the second open fails. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,7 @@ struct sd_device_enumerator {
         size_t n, next;
 };
 
-/* Keeps all memory until exit, so that valgrind and the sanitizers report no leak. */
+/* This array keeps all memory until exit.  So valgrind and the sanitizers report no leak. */
 static void *allocations[4096];
 
 static void *keep(void *memory) {
@@ -148,7 +148,7 @@ int sd_device_get_is_initialized(sd_device *device) {
         return device->has_record;
 }
 
-/* Fails with EACCES if the record has a line "UNREADABLE=...". */
+/* If the record has a line "UNREADABLE=...", fails with EACCES. */
 int sd_device_get_property_value(sd_device *device, const char *key, const char **ret) {
         const char *value = NULL;
 
@@ -204,8 +204,8 @@ int sd_device_enumerator_add_match_subsystem(sd_device_enumerator *enumerator, c
         return match ? 0 : -EINVAL;
 }
 
-/* Adds the devices in the order of their names: first a disk, and then its partitions.  vdb10
- * comes before vdb2. */
+/* Adds the devices in alphabetical order.  So a disk comes before the disk's partitions, and
+ * vdb10 comes before vdb2. */
 int sd_device_enumerator_add_match_sysname(sd_device_enumerator *enumerator, const char *sysname) {
         struct dirent **entries;
 
@@ -230,7 +230,7 @@ sd_device *sd_device_enumerator_get_device_first(sd_device_enumerator *enumerato
         return sd_device_enumerator_get_device_next(enumerator);
 }
 
-/* Prints each field of the journal entry. */
+/* Prints each field of the journal entry to standard output. */
 int sd_journal_send(const char *template, ...) {
         va_list ap;
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=sh
-# test-status.c runs this script to create a simulated guest in the current directory.
-# The guest has one base image, /dev/vdb, which is inert.
+# test-status.c runs this script, which creates a simulated guest in the current
+# directory.  The guest has one base image, /dev/vdb.  This base image is inert.
 set -eu
 
-# device NAME MINOR: creates a base image or a partition of a base image, with the
-# properties and links that the rule sets.
+# device NAME MINOR: creates a disk or a partition, which has the properties and links
+# that the rule sets for a base image.
 device() {
 	mkdir -p "sys/class/block/$1/holders"
 	echo "252:$2" >"sys/class/block/$1/dev"
@@ -28,13 +28,13 @@ device() {
 	END
 }
 
-# disk NAME MINOR: creates a base image.
+# disk NAME MINOR: creates a base image: a disk with the serial BASEIMAGE.
 disk() {
 	device "$1" "$2"
 	printf 'BASEIMAGE' >"sys/class/block/$1/serial"
 }
 
-# set_property NAME KEY=VALUE...: sets properties of a device.  "KEY=" removes a property.
+# set_property NAME KEY=VALUE...: sets properties of a device.  "KEY=" removes the property.
 set_property() {
 	record=run/udev/data/$1
 	shift
@@ -44,13 +44,13 @@ set_property() {
 	done
 }
 
-# without_rule NAME: removes from a device all properties that the rule sets.
+# without_rule NAME: removes from a device the properties that show that the rule has run.
 without_rule() {
 	set_property "$1" SYSTEMD_READY= UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG= \
 		DM_UDEV_DISABLE_OTHER_RULES_FLAG= DM_MULTIPATH_DEVICE_PATH= UDISKS_IGNORE=
 }
 
-# loop NAME FILE: creates a loop device, whose backing file is FILE.
+# loop NAME FILE: creates a loop device with the backing file FILE.
 loop() {
 	mkdir -p "sys/class/block/$1/loop"
 	echo "$2" >"sys/class/block/$1/loop/backing_file"
@@ -67,7 +67,7 @@ mounted() {
 	echo "99 1 $1 / $2 rw shared:1 - ext4 $3 rw" >>proc/self/mountinfo
 }
 
-# initramfs PATH LINE...: creates an initramfs, for which lsinitramfs prints the lines.
+# initramfs PATH LINE...: creates an initramfs.  bin/lsinitramfs prints the LINEs.
 initramfs() {
 	mkdir -p "${1%/*}"
 	path=$1
@@ -75,7 +75,7 @@ initramfs() {
 	printf '%s\n' "$@" >"$path"
 }
 
-# complete_initramfs PATH [LINE...]: creates an initramfs that has the rule and the helper.
+# complete_initramfs PATH [LINE...]: creates an initramfs with the rule and the helper.
 complete_initramfs() {
 	path=$1
 	shift

@@ -54,9 +54,9 @@ static void read_pipe(const int ends[2], char *buffer, size_t size) {
 
 /* Runs the helper.
  *
- * The argument "out" is for the helper's standard output, and the argument "err" for the
- * helper's standard error.  Each is a file descriptor, or PIPE, or CLOSED.  With PIPE, the
- * returned struct has the output.  With CLOSED, the helper runs without this descriptor. */
+ * The argument "out" becomes the helper's standard output, and the argument "err" becomes the
+ * helper's standard error.  Each is a file descriptor, PIPE or CLOSED.  With PIPE, the returned
+ * struct contains the text that the helper wrote.  With CLOSED, the descriptor is closed. */
 static struct run run_helper(const char *serial, char *const argv[], int out, int err) {
         int out_ends[2], err_ends[2], status;
         struct run run;
@@ -85,8 +85,8 @@ static struct run run_helper(const char *serial, char *const argv[], int out, in
         return run;
 }
 
-/* Runs the helper with a standard output to which the helper cannot write.  Checks that the
- * helper prints the expected message on standard error. */
+/* Runs the helper with the standard output "out", to which the helper cannot write.  Checks that
+ * the helper prints the expected message to standard error. */
 static void check_failed_output(int out, const char *expected) {
         char *argv[] = { "baseimage_id", NULL };
         struct run run = run_helper("BASEIMAGE", argv, out, PIPE);
@@ -117,7 +117,7 @@ static const struct {
         { NULL, { "baseimage_id", "delete", "/dev/null", "" }, 2, "", USAGE },
         { NULL, { "baseimage_id", "delete", "/dev/null", "4294967297" }, 2, "", USAGE },
         { NULL, { "baseimage_id", "delete", "/none" }, 1, "", ERROR("/none: cannot open", "2") },
-        /* /dev/null is not a disk. */
+        /* /dev/null is not a disk, so ioctl() fails. */
         { NULL, { "baseimage_id", "delete", "/dev/null" }, 1, "", NOT_DELETED },
         { NULL, { "baseimage_id", "delete", "/dev/null", "255" }, 1, "", NOT_DELETED },
         { NULL, { "baseimage_id", "unbind" }, 2, "", USAGE },
@@ -125,7 +125,7 @@ static const struct {
         { NULL, { "baseimage_id", "unbind", "virtio" }, 1, "", NOT_UNBOUND("virtio") },
         { NULL, { "baseimage_id", "unbind", "virtio/../0" }, 1, "", NOT_UNBOUND("virtio/../0") },
         { NULL, { "baseimage_id", "unbind", "virtio12345678901" }, 1, "", NOT_UNBOUND("virtio12345678901") },
-        /* argc can be 0.  Then argv does not have the name of the program. */
+        /* argc can be 0.  Then argv does not contain the name of the program. */
         { "BASEIMAGE", { NULL }, 0, PROPERTIES, "" },
 };
 
@@ -168,10 +168,10 @@ START_TEST(output__closed_and_error_closed) {
 }
 END_TEST
 
-/* With F_SEAL_GROW, a process cannot write after the end of the file.  The helper begins to
- * write 10 bytes before the end of the file.  So the first write() writes 10 bytes, and the
- * next write() fails.  The seal works in this way only if the file ends at the end of a page.
- * So the file has 2 MiB, which is a multiple of every page size. */
+/* With the seal F_SEAL_GROW, the kernel does not let the file grow.  The helper starts to write at
+ * the offset "size - 10".  So the first write() writes 10 bytes, and the next write() fails.  The
+ * first write() succeeds only if the file ends at the end of a page.  The size of the file is
+ * 2 MiB, which is a multiple of every page size. */
 START_TEST(output__short_write) {
         const off_t size = 2 << 20;
         int file = memfd_create("short", MFD_CLOEXEC | MFD_ALLOW_SEALING);

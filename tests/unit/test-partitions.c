@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * These tests check which partitions the helper deletes, and how many times the helper
- * retries.  The linker replaces ioctl() and poll() by the functions below, which simulate
- * the kernel. */
+ * retries.  The linker replaces ioctl() and poll() by __wrap_ioctl() and __wrap_poll(),
+ * which simulate the kernel. */
 #include <check.h>
 #include <errno.h>
 #include <linux/blkpg.h>
@@ -17,9 +17,9 @@
 
 enum { DISK = 42, NUMBERS = 256 };
 
-/* The index of each of these arrays is the number of a partition. */
-static int busy_count[NUMBERS];   /* how many more calls fail with EBUSY; -1: no such partition */
-static int delete_errno[NUMBERS]; /* the error of ioctl(); 0: the result depends on busy_count */
+/* In each of these arrays, the index is the number of a partition. */
+static int busy_count[NUMBERS];   /* how many more calls fail with EBUSY; -1: partition does not exist */
+static int delete_errno[NUMBERS]; /* the errno of ioctl(); 0: the result depends on busy_count */
 static int ioctl_calls[NUMBERS];
 static int slept_ms;
 
@@ -74,7 +74,7 @@ START_TEST(all__each_once) {
 }
 END_TEST
 
-/* delete_all_partitions() does not retry.  The helper retries at the event of the partition. */
+/* delete_all_partitions() does not retry.  The helper retries later, at the partition's event. */
 START_TEST(all__open_is_left) {
         busy_count[1] = 1;
         busy_count[2] = 0;

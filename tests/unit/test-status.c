@@ -17,8 +17,8 @@
 static char output[1 << 20];
 
 /* Creates a guest, runs the command in the directory of the guest, and then runs
- * baseimage-status with the arguments.  Stores the output in the variable "output".  Replaces
- * several blanks by a single blank.  Returns the exit status of baseimage-status. */
+ * baseimage-status with the arguments.  Replaces several blanks in the output by one blank.
+ * Stores the output in the variable "output".  Returns the exit status of baseimage-status. */
 static int run_status(const char *command, const char *arguments) {
         static const char script[] = "exec 2>&1\n"
                                      "rm -rf \"$GUEST\" && mkdir -p \"$GUEST\" && cd \"$GUEST\" || exit 90\n"
@@ -57,7 +57,7 @@ static int run_status(const char *command, const char *arguments) {
         NO_BASE_IMAGE HEADINGS "- leak initramfs " evidence "\n" TO_DO "initramfs: " INITRAMFS "\n"
 #define JSON(vdb) "{\n \"baseimages\": [\n " vdb "\n ]\n}\n"
 
-/* Each of these macros has the fields of a row in the table "findings", except the command. */
+/* Each of these macros is a row of findings[] without the field "command". */
 #define LEAK(kind, evidence, remedy) "leak", "vdb", kind, evidence, remedy
 #define NO_MARK(mark, affects) LEAK("mark", mark " is missing; this affects " affects, FIND_RULE "vdb")
 #define PROPERTY(text) LEAK("property", text, FIND_RULE "vdb")
@@ -71,7 +71,7 @@ static int run_status(const char *command, const char *arguments) {
 #define UNREADABLE(what) "unknown", "-", "error", "cannot read " what, AGAIN
 #define NOTE(kind, evidence, remedy) "note", "vdb", kind, evidence, remedy
 
-/* Each command changes the guest so that baseimage-status reports one finding. */
+/* Each command changes the guest.  Then baseimage-status must report only the finding of the row. */
 static const struct {
         const char *command;
         const char *severity, *device, *kind, *evidence, *remedy;
@@ -175,8 +175,8 @@ START_TEST(test_finding__table) {
 }
 END_TEST
 
-/* Each row has a command that changes the guest, the arguments of baseimage-status, and its
- * expected exit status and output. */
+/* Each row has a command that changes the guest, the arguments of baseimage-status, the
+ * expected exit status and the expected output. */
 static const struct {
         const char *command, *arguments;
         int status;
@@ -222,7 +222,7 @@ static const struct {
         /* The devices and mounts in the next two rows do not use the base image. */
         { "loop loop0 /srv/file; loop loop1 /srv/vdb; mkdir sys/class/block/loop2", "", 0, INERT },
         { "mounted 0:40 /net server:/dev/vdb; mounted 254:2 /mnt /dev/vda2; rm proc/swaps", "", 0, INERT },
-        /* If there are two base images, the links can lead to either base image. */
+        /* If there are two base images, each link can lead to either base image. */
         { "disk vdc 32", "", 0, INERT "/dev/vdc inert disk 0 partitions\n" },
         { "disk vdc 32; without_rule vdc", "vdb", 0, INERT },
         { "disk vdc 32; without_rule vdc", "-q vdc", 1, "" },
@@ -301,8 +301,8 @@ START_TEST(test_run__usage) {
 }
 END_TEST
 
-/* The output has at most 24 lines, even if the rule did not run and each of 64 partitions has
- * several findings. */
+/* Even if the rule did not run, and if each of 64 partitions has several findings, the table
+ * has at most 24 lines. */
 START_TEST(test_table__one_screen) {
         static const char command[] =
                 "without_rule vdb; for n in $(seq 64); do device vdb$n $((n + 16)); without_rule vdb$n;"
@@ -317,7 +317,7 @@ START_TEST(test_table__one_screen) {
                 lines += *c == '\n';
         ck_assert_uint_le(lines, 24);
         ck_assert_ptr_nonnull(strstr(output, "|-vdb1-vdb64 leak link /dev/disk/by-uuid/1, and 127 more\n"));
-        /* The JSON output has all findings. */
+        /* The JSON output contains all findings. */
         ck_assert_int_eq(run_status(command, "--json"), 1);
         ck_assert_ptr_nonnull(strstr(output, "\"/dev/disk/by-label/64\""));
 }

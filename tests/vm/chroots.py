@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Makes trees and chroots in which the tests build and install packages.
+"""Makes chroots, in which the tests build and install the packages.
 
-images.py caches each tree, so mmdebstrap makes each tree once.
+A tree is the directory of a Debian system that mmdebstrap has made.  A chroot is an overlay on a tree, or on a seed
+(see images.py).  images.py caches each tree, so mmdebstrap makes each tree once.
 """
 
 from pathlib import Path
@@ -18,12 +19,12 @@ needs_mounts = pytest.mark.skipif(not MOUNTS, reason="no mounts can be made here
 
 
 def copy_source(target):
-    """Copies this source tree to the directory "target" with copy_source() of tests/lib.sh.  Returns "target"."""
+    """Runs copy_source() of tests/lib.sh, which copies this project's source to "target".  Returns "target"."""
     run("sh", "-c", f". tests/lib.sh; copy_source {target}", cwd=SOURCE)
     return target
 
 
-# The package names of cross compilers contain these triplets.
+# Maps each architecture to its GNU triplet, which is in the package name of the cross compiler.
 TRIPLETS = {
     "arm64": "aarch64-linux-gnu",
     "armhf": "arm-linux-gnueabihf",
@@ -34,9 +35,9 @@ TRIPLETS = {
 
 
 def build_tree(suite, architecture=NATIVE, packages=(), profiles="cross,nocheck"):
-    """Returns the directory of a system that can build the package for an architecture."""
+    """Returns a tree that has the build dependencies for an architecture."""
     foreign = architecture != NATIVE
-    # Some architectures have no crossbuild-essential package, so this list names the cross compiler itself.
+    # Some architectures have no package crossbuild-essential-*.  So this list names the cross compiler and the libc.
     compiler = [f"g++-{TRIPLETS[architecture]}", f"libc6-dev:{architecture}"] if foreign else ["build-essential"]
     hook = (f"mkdir -p \"$1/tmp/source/debian\" && cp {SOURCE}/debian/control \"$1/tmp/source/debian\""
             " && chroot \"$1\" apt-get build-dep --yes --no-install-recommends"
@@ -49,23 +50,23 @@ def build_tree(suite, architecture=NATIVE, packages=(), profiles="cross,nocheck"
 
 
 def chroot_tree(name, what, suite, *options, key=""):
-    """Returns the directory of a minimal system that mmdebstrap makes with the options.
+    """Returns a tree, which is the directory of a minimal system.
 
-    The argument "what" is the name of the system in progress messages.  If the text "key" or an option changes,
-    mmdebstrap makes a new tree.
+    mmdebstrap makes the tree with the options in "options".  The argument "what" is the name of the system in progress
+    messages.  If the argument "key" or an option changes, mmdebstrap makes a new tree.
     """
     options = ["--mode=root", "--variant=minbase", "--aptopt=Acquire::Languages \"none\"", "--dpkgopt=force-unsafe-io",
                *MMDEBSTRAP_OPTIONS, *options]
-    # The tree's name must not depend on the path of this source tree.
+    # All copies of the project's source use the same tree, so the hash must not depend on the path of the source.
     path = CACHE / "builds" / f"{name}-{digest(key, *(option.replace(str(SOURCE), '') for option in options))}"
     return fetch(path, what, suite, "--format=directory", *options)
 
 
 class Chroot:
-    """Runs scripts in a chroot, which is an overlay on a tree.
+    """Runs scripts in a chroot, which is an overlay on the directory in the argument "tree".
 
-    Each run() mounts a new overlay, so the scripts do not change the tree.  The directory work/build is /build in the
-    chroot.
+    Each call of run() mounts a new overlay, so the scripts do not change the tree.  The subdirectory "build" of the
+    directory "work" is /build in the chroot.
     """
 
     def __init__(self, tree, work):
@@ -75,8 +76,8 @@ class Chroot:
 
     def words(self, script):
         """Returns a command that mounts the overlay at $root, and then runs a script outside the chroot."""
-        # In a user namespace, overlayfs needs user xattrs.  A tmpfs of a kernel before Linux 6.6 does not support user
-        # xattrs.  So in a user namespace, the upper directory of the overlay is not on a tmpfs.
+        # In a user namespace, overlayfs needs user xattrs.  Before Linux 6.6, tmpfs does not support user xattrs.  So
+        # in a user namespace, the upper directory of the overlay is not on a tmpfs.
         empty, option = "mount -t tmpfs none .", ""
         if not can_make_nodes():
             empty, option = "rm -rf u w", ",userxattr"
@@ -87,10 +88,10 @@ class Chroot:
         return [*NAMESPACES, "sh", "-c", prepare + script]
 
     def run(self, script):
-        """Mounts the chroot at $root, runs a script outside the chroot, and returns the output."""
+        """Mounts the overlay at $root, and runs a script outside the chroot.  Returns the output."""
         return run(*self.words(script), env=ENVIRONMENT)
 
     def inside(self, script):
-        """Runs a script in the chroot; returns the output."""
+        """Runs a script in the chroot.  Returns the output."""
         (self.build / "script").write_text(script)
         return self.run("chroot $root sh -e /build/script")

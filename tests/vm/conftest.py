@@ -13,8 +13,8 @@ import layouts
 from guest import WAITS_FOR_ROOT, Guest
 from inert import SERIAL
 
-# The tests in these files take the most time.  pytest starts these tests first, so that no worker runs much longer than
-# the other workers.
+# The tests in these files take the most time.  pytest starts these tests first, so that all workers of pytest end at
+# about the same time.
 LONGEST = "test_autopkgtest", "test_loaders", "test_other_devices", "test_package", "test_attached"
 
 
@@ -45,20 +45,20 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_makereport(call):
-    """Skips a test, with the reason, if this machine cannot make an image for the test."""
+    """If this machine cannot make an image for a test, skips the test and reports the reason."""
     if call.excinfo and call.excinfo.errisinstance(images.Unavailable):
         reason = str(call.excinfo.value)
         call.excinfo = pytest.CallInfo.from_call(lambda: pytest.skip(reason), call.when).excinfo
 
 
 def pytest_runtest_logreport(report):
-    """Prints each failure immediately, because the other tests can take hours."""
+    """Prints each failure immediately and not at the end, because the other tests can take hours."""
     if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
         print(f"\n{report.nodeid} failed:\n{report.longreprtext[-3000:]}", flush=True)
 
 
 def pytest_terminal_summary(terminalreporter):
-    """For each layout, prints the number of guests that booted and the number of guests that ignored the base image."""
+    """For each layout, release and generator, prints how many guests of the matrix ignored the base image."""
     cells = defaultdict(lambda: [0, 0])
     for outcome in "passed", "failed":
         for report in terminalreporter.stats.get(outcome, []):
@@ -80,7 +80,7 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def built(package):
-    """tests/run has built the packages.  Returns the path of the .deb file of one package."""
+    """Returns the path of the .deb file of a package.  tests/run has built this file."""
     directory = os.environ.get("BASEIMAGE_DEBS")
     if not directory:
         pytest.fail("BASEIMAGE_DEBS does not name the directory of the built packages: use tests/run")
@@ -100,7 +100,7 @@ def status_deb():
 
 @pytest.fixture
 def older_deb(deb, tmp_path):
-    """Makes a copy of baseimage-udev's .deb file with a lower version number.  Returns the path of the copy."""
+    """Copies the .deb file of baseimage-udev, and lowers the version in the copy.  Returns the path of the copy."""
     unpacked, path = tmp_path / "older", tmp_path / "older.deb"
     images.run("dpkg-deb", "-R", deb, unpacked)
     control = unpacked / "DEBIAN/control"
@@ -111,9 +111,9 @@ def older_deb(deb, tmp_path):
 
 @pytest.fixture
 def make_disk(deb, status_deb):
-    """Returns a function that makes a guest's disk with baseimage-status.
+    """Returns a function that makes a guest's disk.  The disk has baseimage-status.
 
-    The argument "package" decides whether the disk also has baseimage-udev.
+    If the argument "package" of the function is true, the disk also has baseimage-udev.
     """
     def make(suite="bookworm", flavour="plain", layout="btrfs", package=True):
         # The libraries of Debian 11 are too old for baseimage-status.
@@ -130,16 +130,16 @@ def release_cache():
 
 @pytest.fixture
 def boot(request, record_property, make_disk):
-    """Returns a function that makes a Guest, which boots from "disk" or from the result of make_disk(**system).
+    """Returns a function that makes a Guest.  The guest boots from the Disk in "disk", or from make_disk(**system).
 
-    The argument "attached" tells where a copy of the guest's own disk is attached as base image:
-    - "before": before the guest's own disk
-    - "after": after the guest's own disk
-    - "around": one base image before the guest's own disk, and one base image after the guest's own disk
-    - "awaited": the test hot-plugs the base image and then the guest's own disk, while the initramfs waits for root
-    - "late": the base image is attached at boot; the test hot-plugs the guest's own disk while the initramfs waits
-    The argument "root" is a key of disk.roots, or a value of root=.  The argument "more" has other disks, which come
-    last.  The argument "serial" is the serial of the guest's own disk.
+    A base image is a copy of the guest's own disk.  The argument "attached" states in which order the disks appear:
+    - "before": a base image, then the guest's own disk
+    - "after": the guest's own disk, then a base image
+    - "around": a base image, then the guest's own disk, then a second base image
+    - "awaited": no disk at boot; while the initramfs waits for root, a base image, then the guest's own disk
+    - "late": a base image at boot; while the initramfs waits for root, the guest's own disk
+    Without "attached", there is no base image.  The argument "root" is a key of disk.roots, or a value of root=.  The
+    argument "more" has other disks, which follow these disks.  "serial" is the serial of the guest's own disk.
     """
     def start(attached=None, root=None, append="", *, disk=None, more=(), serial=None, during_boot=None, **system):
         disk = disk or make_disk(**system)
@@ -154,15 +154,15 @@ def boot(request, record_property, make_disk):
             guest.await_console(WAITS_FOR_ROOT)
             for path, number, readonly in later:
                 if number != SERIAL:
-                    # The guest's own disk comes late, so that the initramfs scans the base image several times.
+                    # In these 5 s, root is missing, so the initramfs scans the base image several times.
                     time.sleep(5)
                 guest.plug(path, number, readonly, settle=False)
 
         record_property("booted", str(disk.paths[0]))
         name = request.node.name.replace("/", "-").removeprefix("test_")
         root = disk.roots.get(root, root) or next(iter(disk.roots.values()))
-        # If only the guest's own disk is attached, the test does not check the boot.  Then the guest starts from a
-        # snapshot, because a boot is slower.
+        # If only the guest's own disk is attached, the test does not check the boot.  So the guest starts from a
+        # snapshot, which is the saved state of a booted guest.  A boot would be slower.
         guest = Guest(name, disk.kernel, disk.initrd, f"root={root} ro {append}", at_boot + list(more),
                       show=request.config.getoption("capture") == "no",
                       during_boot=plug_later if later else during_boot,
@@ -174,9 +174,9 @@ def boot(request, record_property, make_disk):
 
 @pytest.fixture
 def fault(record_property):
-    """Returns a context manager for a fault: inside the "with" block, a test breaks a part of the system.
+    """Returns a context manager.  Inside the "with" block, a test breaks a part of the system on purpose (a fault).
 
-    If the block raises no exception, the report of the tests says that the package survived the fault.
+    If the block raises no exception, tests/run counts the fault as survived.
     """
     @contextlib.contextmanager
     def inject(what):

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Boots a guest without the package and a guest with the package, and prints a table that compares the guests.
 
-Each guest has a base image.
-
-Arguments: the directory of the built packages, and the release (default: stable).
+Each guest has a base image.  The first argument is the directory of the built packages.  The second argument is the
+release.  By default, the release is STABLE of images.py.
 """
 
 import os
@@ -31,7 +30,7 @@ def paint(text, code):
 
 
 def observe(guest):
-    """For each row of the table, yields the label, a bool and the text.  If the row shows harm, the bool is true."""
+    """For each row of the table, yields the label, a value and the text.  If the row shows harm, the value is true."""
     base, found = base_disks(guest), leaks(guest)
     own, = (name for name in guest.block_devices().split() if name not in base)
     yield f"/dev/{own} is", False, "its own disk"
@@ -45,14 +44,14 @@ def observe(guest):
     for label, link in (("by-uuid", f"by-uuid/{FS_UUID}"), ("by-partuuid", f"by-partuuid/{PART_UUID}")):
         target = guest.run(f"readlink -f /dev/disk/{link}").strip()
         yield f"{label} link of root", target[5:8] in base, target
-    for label, aspect in (("links to the base image by\nUUID, label, path", "links"), ("active units of it", "units")):
+    for label, aspect in (("links to the base image by\nUUID, label, path", "links"), ("active units of base image", "units")):
         yield label, aspect in found, str(len(found.get(aspect, [])))
     kernel = [re.sub(r"^\[.*?\] *", "", line) for line in found.get("kernel", []) if "duplicate" in line]
     yield "kernel", kernel, kernel[0] if kernel else "no complaint"
     names = guest.run("cd /dev; ls -d baseimage* 2>/dev/null || echo no baseimage").split("\n")
     yield "in /dev", False, ", ".join(filter(None, names))
     scanners = found_by_scanners(guest)
-    yield "found by scanners", scanners, ", ".join(scanners) or "none"
+    yield "found by these scanners", scanners, ", ".join(scanners) or "none"
     state = ("inert", "leaking", "could not tell", "no base image")[status(guest)[0]]
     yield "baseimage-status says", state != "inert", state
 
@@ -83,14 +82,14 @@ class Side:
         return re.sub(r"\033\[[\d;]*[A-Za-z]|[^ -~\n]", "", console).strip().split("\n")[-1]
 
     def cells(self, label, width):
-        """Returns the text of a row as lines in the colour of the row.  Adds blanks to each line up to the width."""
+        """Returns the text of a row as lines of the same width.  Each line has the colour of the row."""
         colour, text = self.rows.get(label, (DIM, "-"))
         return [paint(f"{part:{width}}", colour) for line in text.splitlines()
                 for part in textwrap.wrap(line, width - 2)]
 
 
 def run_both(sides):
-    """Boots both guests at the same time.  Every 30 s, prints the last line of each console.  Exits after an error."""
+    """Boots both guests at the same time.  Every 30 s, prints the last line of each console.  After an error, exits."""
     began = time.monotonic()
     with ThreadPoolExecutor() as executor:
         jobs = {executor.submit(side.run): side for side in sides}

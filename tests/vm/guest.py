@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs QEMU guests, with disks, a console log and a root shell."""
+"""Runs guests in QEMU.  Each guest has disks, a console log and a root shell."""
 
 import base64
 import fcntl
@@ -17,48 +17,48 @@ from pathlib import Path
 import pexpect
 import pexpect.fdpexpect
 
-from images import CACHE, LOGS, SHELL_PORT, cached, digest, unpacked
+from images import CACHE, LOGS, SHELL_PORT, cached, digest, run, unpacked
 
-# If the console and the shell of a guest print nothing for this time, the guest has failed.  Even a slow guest prints
-# more often.
+# If the console and the shell of a guest print nothing for this time, the test fails.  Even a slow guest prints
+# something within this time.
 SILENCE_SECONDS = 600
 # If the boot has failed, the kernel, initramfs-tools or dracut prints a line that matches this pattern.
 FATAL = re.compile(r"^.*(?:Kernel panic - not syncing|Gave up waiting for root|Entering emergency mode).*$"
                    r"|^\(initramfs\)", re.M)
 # When the initramfs begins to wait for root, initramfs-tools or dracut prints a line that matches this pattern.
 WAITS_FOR_ROOT = "Waiting for root file system|Running /scripts/local-block|dracut-initqueue"
-# When systemd waits for an administrator, systemd prints a line that matches this pattern.  After this line, the tests
-# wait MAINTENANCE_SECONDS for the shell.
+# When systemd stops the boot and waits for an administrator, systemd prints a line that matches this pattern.  If the
+# guest then prints nothing for MAINTENANCE_SECONDS, the boot has failed.
 MAINTENANCE = re.compile(r"^.*(?:You are in (?:emergency|rescue) mode|for maintenance|root account is locked).*$", re.M)
 MAINTENANCE_SECONDS = 60
-# A guest loads these drivers because of "-cpu max" and because of its chipset.  The tests do not need these drivers,
-# and an emulated guest loads drivers slowly.
+# With "-cpu max" and QEMU's chipset, a guest would load these drivers.  The tests do not need these drivers, and an
+# emulated guest loads drivers slowly.
 IDLE_DRIVERS = ("kvm_amd kvm aesni_intel ghash_clmulni_intel sha512_ssse3 sha256_ssse3 sha1_ssse3 crct10dif_pclmul"
                 " crc32_pclmul cryptd crypto_simd powernow_k8 acpi_cpufreq evdev button serio_raw qemu_fw_cfg ata_piix"
                 " ata_generic psmouse pcspkr floppy i2c_piix4").split()
 # These options make the boot of an emulated guest faster and more reliable.  On a busy machine, emulated timers are
-# late.  With no_timer_check, the kernel accepts such a timer.  With norandmaps, QEMU translates the code of a library
-# once for all processes.  So a boot takes a fifth less time.
+# late.  With no_timer_check, the kernel accepts late timers.  With norandmaps, QEMU translates the code of each library
+# once, and not again for each process.  So a boot takes a fifth less time.
 QUICK = ("no_timer_check cryptomgr.notests audit=0 apparmor=0 rcupdate.rcu_expedited=1 tsc=reliable init_on_alloc=0"
          f" norandmaps mitigations=off modprobe.blacklist={','.join(IDLE_DRIVERS)}")
-# Every guest has these kernel options.  With 8250.nr_uarts=1, the kernel probes 1 serial line and not 32 serial lines,
-# which saves time.
+# Every guest has these kernel options.  To save time, 8250.nr_uarts=1 makes the kernel probe 1 serial line, and not 4.
 KERNEL_OPTIONS = f"console=ttyS0 panic=5 8250.nr_uarts=1 {QUICK}"
 PROMPT = "guest-shell-"
+QEMU = "qemu-system-x86_64"
 
 
 class BootFailed(Exception):
-    """Means that QEMU ended or that the boot stopped.  The message has the last lines of the console."""
+    """Means that QEMU has ended, or that the boot has failed.  The message has the last lines of the console."""
 
 
 class Silent(Exception):
-    """Means that the guest printed nothing for too long, so the guest or this machine hangs."""
+    """Means that the guest has printed nothing for too long.  The guest or this machine may hang."""
 
 
 def accelerator():
-    """Returns QEMU's options for KVM or for emulation.
+    """If this machine has KVM, returns QEMU's options for KVM.  Otherwise returns QEMU's options for emulation.
 
-    Also checks the processor, because /dev/kvm can exist on a processor without virtualization.
+    /dev/kvm can exist on a processor without virtualization, so this function also checks the processor.
     """
     flags = re.search(r"^flags\s*:.*\b(vmx|svm)\b", Path("/proc/cpuinfo").read_text(), re.M)
     if flags and os.access("/dev/kvm", os.R_OK | os.W_OK):
@@ -67,10 +67,10 @@ def accelerator():
 
 
 def take_slot():
-    """Waits until a slot is free, and takes the slot.  Each running guest has a slot.
+    """Waits until a slot is free, and takes the slot.  Returns an open file.  To release the slot, close the file.
 
-    tests/run makes one slot for each processor.  Returns an open file.  The caller closes the file to release the slot.  If tests/run does not run, there are no
-    slots, and this function does not wait.
+    Each running guest needs a slot.  tests/run makes one slot for each processor, to limit the number of running
+    guests.  Without tests/run, there are no slots, and this function does not wait.
     """
     while directory := os.environ.get("BASEIMAGE_SLOTS"):
         for path in Path(directory).iterdir():
@@ -84,20 +84,24 @@ def take_slot():
     return open(os.devnull, "rb")
 
 
+def to_raw(image, target):
+    """Converts a disk image to the raw file "target".  A guest may be using the image.  Returns "target"."""
+    run("qemu-img", "convert", "--force-share", "-O", "raw", image, target)
+    return target
+
+
 class Guest:
     """Boots a guest when a "with" block begins, and kills the guest when the block ends.
 
-    The argument "disks" has a tuple for each virtio disk.  The tuple has the path, the serial or None, and a bool,
-    which is true if the disk is read-only.  The tuple can also have a dictionary of properties of the QEMU device.  The
-    guest writes to an overlay and not to the image, and close() deletes the overlay.
+    The argument "disks" has a tuple for each virtio disk: the path of the image, the serial or None, and a bool.  If
+    the disk is read-only, the bool is true.  The tuple can also have a dictionary with properties of the QEMU device.
+    If the guest can write to the disk, QEMU writes to an overlay of the image, and close() deletes the overlay.
     The argument "during_boot" is a function with one parameter, the guest.  boot() calls the function after QEMU has
     started, and before the shell answers.
-    If the argument "snapshot" is true, the first boot saves a snapshot.  Then other guests with the same arguments
-    start from the snapshot.
-    If the argument "show" is true, tail also prints the console to standard output.
+    If the argument "snapshot" is true, the first boot saves a snapshot: the memory and the disks of the running guest.
+    Later guests with the same QEMU, options and disks start from the snapshot.
+    If the argument "show" is true, the lines of the console also go to standard output.
     """
-
-    PROGRAM = "qemu-system-x86_64"
 
     def __init__(self, name, kernel, initrd, append, disks, show=False, during_boot=None, snapshot=False):
         self.directory = Path(tempfile.mkdtemp(prefix="guest-"))
@@ -105,13 +109,13 @@ class Guest:
         self.console.parent.mkdir(parents=True, exist_ok=True)
         self.console.write_bytes(b"")
         self.numbers = itertools.count()
-        self.nodes = {}         # maps the QEMU node name of each attached disk to the serial
+        self.nodes = {}         # maps the QEMU node name of each attached disk to the disk's serial
         self.process = self.shell = self.qmp = self.slot = self.disk = None
         self.show, self.during_boot, self.snapshot = show, during_boot, snapshot
         self.command = [
-            # The kernel kills QEMU when the test process ends.
+            # When the test process ends, the kernel kills QEMU.
             "setpriv", "--pdeathsig", "KILL",
-            self.PROGRAM, *self.machine(), "-m", "1024",
+            QEMU, *self.machine(), "-m", "1024",
             "-nodefaults", "-display", "none", "-no-reboot",
             *self.start(kernel, self.unpack(initrd), f"{KERNEL_OPTIONS} {append}"),
             "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
@@ -128,10 +132,7 @@ class Guest:
                              "-device", json.dumps(self.device(node, serial) | (more[0] if more else {}))]
 
     def unpack(self, initrd):
-        """Decompresses the initramfs, because an emulated guest decompresses slowly.
-
-        Returns the path of the new file.
-        """
+        """Decompresses the initramfs, because an emulated guest decompresses slowly.  Returns the new file's path."""
         target = self.directory / "initrd"
         if initrd and Path(initrd).exists():
             target.write_bytes(unpacked(Path(initrd)))
@@ -185,9 +186,9 @@ class Guest:
         self.wait_for_system()
 
     def wait_for_system(self):
-        """Waits until systemd has started all units and udevd has handled all events."""
-        # The firmware OVMF of Debian 13 can read the first command in place of the shell.  So expect() sends the
-        # command again.
+        """Waits until systemd has finished the boot, and until udevd has handled all events."""
+        # The firmware OVMF of Debian 13 may read the first command.  Then the shell does not get the command.  So
+        # expect() sends the command again.
         echo = f"echo {PROMPT}\n"
         self.shell.send(echo)
         self.expect(f"{PROMPT}\n", repeat=echo)
@@ -210,13 +211,13 @@ class Guest:
                                                codec_errors="replace")
 
     def boot_or_restore(self):
-        """If there is a snapshot of the same QEMU, options and disks, starts from it.
+        """Starts the guest from the snapshot that has the same QEMU, options and disks.
 
-        Otherwise boots, and saves a snapshot.
+        If this snapshot does not exist, boots the guest, and saves the snapshot.
         """
-        version = subprocess.run([self.PROGRAM, "--version"], stdout=subprocess.PIPE, check=True).stdout
+        version = subprocess.run([QEMU, "--version"], stdout=subprocess.PIPE, check=True).stdout
         words = "\0".join(self.command).replace(str(self.directory), "").replace(str(self.console), "")
-        # If a disk was made again, its path can be the same, but its content is different.
+        # A new disk can have the path of an older disk.  So the key contains the modification time of each image.
         key = digest(version, words, *(path.stat().st_mtime_ns for path in self.paths))
         path = CACHE / "guests" / key
         with cached(path) as partial:
@@ -227,7 +228,7 @@ class Guest:
         for overlay in path.glob("*.qcow2"):
             shutil.copy(overlay, self.directory)
         shutil.copy(path / "console", self.console)
-        # The test must connect to the shell before the guest runs.
+        # With "defer", QEMU does not start the guest yet.  First, the test must connect to the shell.
         self.start_qemu("-incoming", "defer")
         self.monitor("migrate-incoming", uri=f"exec:zstd -dcq {path}/memory")
         self.wait_until(self.migrated)
@@ -245,7 +246,7 @@ class Guest:
         self.monitor("cont")
 
     def migrated(self):
-        """Returns whether QEMU has written or read all of the guest's memory."""
+        """Returns whether QEMU has written or read the whole memory of the guest."""
         status = self.monitor("query-migrate").get("status")
         if status == "failed":
             raise RuntimeError("QEMU, migrate: " + (self.directory / "qemu.log").read_text())
@@ -264,7 +265,7 @@ class Guest:
     def expect(self, pattern, silence=SILENCE_SECONDS, repeat=""):
         """Waits until the output of the shell matches a pattern.  Raises the same exceptions as wait_until().
 
-        Every 5 s, sends the text in the argument "repeat" to the shell again.
+        Every 5 s, sends the text in the argument "repeat" to the shell.
         """
         def printed():
             try:
@@ -281,7 +282,7 @@ class Guest:
     def wait_until(self, condition, silence=SILENCE_SECONDS):
         """Waits until condition() returns a true value.
 
-        If the guest has ended or cannot continue, raises BootFailed.  The argument "silence" is a number of seconds.
+        If QEMU has ended or the boot has failed, raises BootFailed.  The argument "silence" is a number of seconds.
         If the console, the output of the shell and the value of condition() do not change for this time, raises Silent.
         """
         state, since = None, time.monotonic()
@@ -298,7 +299,7 @@ class Guest:
             time.sleep(0.2)
 
     def read_console(self):
-        """Returns the text of the console.  If the guest has ended or cannot continue, raises BootFailed."""
+        """Returns the text of the console.  If QEMU has ended or the boot has failed, raises BootFailed."""
         console = self.console.read_text(errors="replace")
         fatal = FATAL.search(console)
         if fatal or self.process.poll() is not None:
@@ -309,10 +310,10 @@ class Guest:
         return "\n".join(self.console.read_text(errors="replace").splitlines()[-25:])
 
     def run(self, command, check=True, timeout=SILENCE_SECONDS):
-        """Runs shell commands in the guest and returns their output.
+        """Runs shell commands in the guest.  Returns the output of the commands.
 
-        Passes the argument "timeout" to wait_until() as the argument "silence".  If the argument "check" is true and
-        the last command fails, raises RuntimeError.
+        The argument "timeout" becomes the argument "silence" of wait_until().  If the argument "check" is true and the
+        last command fails, raises RuntimeError.
         """
         mark = f"{PROMPT}{next(self.numbers)}-"
         self.shell.send(f"{{ {command}\n}} 2>&1; echo {mark}$?.\n")
@@ -325,11 +326,11 @@ class Guest:
     def write(self, path, content):
         """Writes text or bytes to a file in the guest."""
         content = content.encode() if isinstance(content, str) else content
-        # base64 encodes any content as short lines of text, which the shell can read from its port.
+        # The shell can read only text.  So base64 encodes the content as short lines of text.
         self.run(f"mkdir -p $(dirname {path}); base64 -d >{path} <<.\n{base64.encodebytes(content).decode()}.\n")
 
     def monitor(self, command, **arguments):
-        """Runs a QMP command and returns QEMU's answer.  If the answer is an error, raises RuntimeError."""
+        """Runs a QMP command.  Returns QEMU's answer.  If the answer is an error, raises RuntimeError."""
         self.qmp.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
         self.qmp.flush()
         while True:
@@ -340,7 +341,7 @@ class Guest:
                 return answer["return"]
 
     def plug(self, path, serial, readonly=True, settle=True):
-        """Hot-plugs a disk.  Returns the disk's node name, which unplug() needs."""
+        """Hot-plugs a disk.  Returns the QEMU node name of the disk, which unplug() needs."""
         node = f"disk{next(self.numbers)}"
         self.nodes[node] = serial
         self.monitor("blockdev-add", **self.blockdev(node, path, readonly))
@@ -361,7 +362,7 @@ class Guest:
             self.wait_until(lambda: self.released(node))
 
     def released(self, node):
-        """Returns whether QEMU could close the file of a disk.  The guest must release the disk first."""
+        """Makes QEMU close the image of an unplugged disk.  If the guest still uses the disk, returns False."""
         try:
             self.monitor("blockdev-del", **{"node-name": node})
             return True
@@ -369,10 +370,7 @@ class Guest:
             return False
 
     def save(self, *targets):
-        """Stops the guest, and writes the first disk to the first target, and so on.
-
-        If a target is None, skips the disk.
-        """
+        """Stops the guest, and writes each disk to the target at its position.  If a target is None, skips the disk."""
         self.run("sync; fsfreeze --freeze /")
         self.monitor("stop")
         for number, target in enumerate(targets):
@@ -381,8 +379,7 @@ class Guest:
 
     def save_disk(self, node, target):
         """Writes a disk of a stopped guest to the file "target".  Returns "target"."""
-        subprocess.run(["qemu-img", "convert", "--force-share", "-O", "raw", self.overlay(node), target], check=True)
-        return target
+        return to_raw(self.overlay(node), target)
 
     def run_until_exit(self, command):
         """Runs a command that ends the guest, and waits until QEMU exits."""
@@ -397,11 +394,11 @@ class Guest:
         return self.run("cd /sys/block && echo vd*; cd /")
 
     def settle(self):
-        # udevadm's default limit of 120 s is too short for an emulated guest.
+        # By default, "udevadm settle" waits at most 120 s, which is too short for an emulated guest.
         self.run("udevadm settle --timeout=86400")
 
     def release_slot(self):
-        """Releases the slot, so that another guest can start while this guest only waits."""
+        """Releases the slot while this guest only waits, so that another guest can start."""
         self.slot.close()
 
     def close(self):
@@ -414,7 +411,7 @@ class Guest:
 
 
 class SelfBooting(Guest):
-    """Boots through firmware and a boot loader.  QEMU gets the options in "options", but no kernel and no initramfs."""
+    """Boots a guest through firmware and a boot loader.  QEMU gets "options", but no kernel and no initramfs."""
 
     def __init__(self, name, options, disks):
         self.options = options

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Makes the systems of Debian guests, and caches these systems outside the source tree.
+"""Makes the systems of Debian guests, and caches these systems outside the project's source.
 
-mmdebstrap makes a tree from a Debian release.  A seed is an unpacked tree that can boot.  There are seeds with and
-seeds without the packages under test.  layouts.py copies a seed to a disk.  The name of each cached file or directory
-contains a hash of its sources.  So the tests make a file or directory again only if its sources change.
+A tree is a Debian system that mmdebstrap has made: here a tar file, in chroots.py a directory.  A flavour is the list
+of packages in a tree.  A seed is a directory in which the tests have unpacked a tree, so that a guest can boot the
+system.  Some seeds have the packages under test.  layouts.py copies a seed to a disk.  The name of each cached file or
+directory contains a hash of its sources.  So if no source has changed, the tests use the cached file or directory.
 """
 
 import base64
@@ -22,18 +23,18 @@ from pathlib import Path
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "baseimage-udev"
 LOGS = Path(os.environ.get("BASEIMAGE_LOGS") or CACHE / "logs")
-# tests/inside finds out whether this process can mount.
+# If this process can mount file systems, tests/inside sets BASEIMAGE_INSIDE to "mounts".
 MOUNTS = os.environ.get("BASEIMAGE_INSIDE", "mounts") == "mounts"
 
 COMMON = (
     "systemd-sysv udev kmod mount dbus {kernel} "
     "btrfs-progs e2fsprogs xfsprogs lvm2 mdadm bcache-tools zstd"
 )
-# Each flavour has the packages in COMMON, and also the initramfs generator and the packages in this table.
+# Each flavour has the packages in COMMON and the packages in this table.  The first package is the initramfs generator.
 FLAVOURS = {
     "crypt": "initramfs-tools cryptsetup-initramfs",
     "dracut-crypt": "dracut cryptsetup systemd-cryptsetup",
-    # This flavour has more scanners and more udev rules.
+    # This flavour has additional packages with udev rules or with scanners (programs that read all block devices).
     "others": "initramfs-tools udisks2 multipath-tools zfsutils-linux os-prober grub-common parted cloud-init",
     # These flavours have boot loaders.
     "loaders": "initramfs-tools cpio dosfstools grub-pc-bin grub-efi-amd64-bin grub2-common systemd-boot",
@@ -41,28 +42,28 @@ FLAVOURS = {
     # autopkgtest and debian/tests/control need these packages.
     "autopkgtest": "initramfs-tools adduser apt python3 iproute2 qemu-utils build-essential check debhelper meson"
                    " musl-dev pkgconf libblkid-dev libmount-dev libsmartcols-dev libsystemd-dev python3-pytest",
-    # test_reports.py needs these packages for a crash dump, for a root that grows, and for a live system.
+    # test_reports.py needs these packages for a crash dump, a root file system that grows, and a live system.
     "reports": "initramfs-tools kdump-tools makedumpfile cloud-initramfs-growroot live-boot squashfs-tools fdisk",
-    # The function backports() adds options, with which apt installs newer packages.
+    # This flavour gets newer packages from backports, because tree() adds the options of backports().
     "backports": "initramfs-tools",
 }
-# Each of these flavours is another flavour without some packages.  seed() purges the packages, because this is faster
-# than a second run of mmdebstrap.
+# Maps a flavour to another flavour and to packages.  seed() unpacks the tree of the other flavour, and purges the
+# packages.  A purge is faster than a second run of mmdebstrap.
 PURGED = {
     "plain": ("crypt", "cryptsetup-initramfs cryptsetup cryptsetup-bin busybox"),
     "busybox": ("crypt", "cryptsetup-initramfs cryptsetup cryptsetup-bin"),
     "dracut": ("dracut-crypt", "cryptsetup systemd-cryptsetup cryptsetup-bin"),
 }
 PURGED["dracut-hostonly"] = PURGED["dracut"]
-# The demo boots the current stable release.
+# This is the current stable release of Debian.
 STABLE = "trixie"
 
 CRYPT_NAME = "cryptroot"
 CRYPT_UUID = "1c2f5ff9-8a3c-4a37-9a5b-0d6c2a5b7c11"
 CRYPT_KEY = "a key for tests"
 
-# This unit runs a root shell on a virtio port, because a serial line loses bytes on a busy machine.  The virtio port
-# exists only after udevd loads the port's driver, so systemd restarts the shell until the port exists.
+# This unit runs a root shell on a virtio port, because a serial line loses bytes on a busy machine.  Before udevd has
+# loaded the driver of the port, the shell fails, because the port does not exist.  So systemd restarts the shell.
 SHELL_PORT = "shell"
 SHELL_UNIT = f"""\
 [Unit]
@@ -79,8 +80,8 @@ RestartSec=200ms
 [Install]
 WantedBy=sysinit.target
 """
-# autopkgtest waits for a login prompt.  Then autopkgtest waits at most 10 s for each answer of this shell.  So systemd
-# starts this shell after udevd has handled all events, and starts the login prompt after this shell.
+# autopkgtest waits for a login prompt, and then waits at most 10 s for each answer of this shell.  So systemd starts
+# the shell after udevd has handled all events, and starts the login prompt after the shell.
 AUTOPKGTEST_UNIT = """\
 [Unit]
 DefaultDependencies=no
@@ -96,12 +97,12 @@ StandardError=tty
 TTYPath=/dev/hvc1
 Environment=TERM=dumb ENV=/etc/test-shell.sh
 """
-# autopkgtest 5.28 sends "type python3", and then waits for two prompts, but can receive only one prompt from the shell.
-# So this function prints an additional prompt.
+# autopkgtest 5.28 sends "type python3" to the shell, and then waits for two prompts.  But autopkgtest may receive only
+# one prompt.  So this function prints an additional prompt.
 AUTOPKGTEST_ENV = "type() { printf '\\n# '; command type \"$@\"; }\n"
 
 
-# The tests do not need these units, which start slowly in an emulated guest.
+# The tests do not need these units.  The units start slowly in an emulated guest, so configure() masks the units.
 IDLE_UNITS = ("systemd-binfmt.service systemd-update-utmp.service systemd-update-utmp-runlevel.service"
               " e2scrub_reap.service modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service"
               " modprobe@configfs.service modprobe@loop.service dev-hugepages.mount dev-mqueue.mount"
@@ -113,22 +114,22 @@ IDLE_UNITS = ("systemd-binfmt.service systemd-update-utmp.service systemd-update
               " blk-availability.service xfs_healer_start.service").split()
 IDLE_GENERATORS = ("debug integritysetup rc-local run ssh system-update sysv tpm2 veritysetup"
                    " factory-reset bless-boot").split()
-# autopkgtest waits for a login prompt.  So the guests of autopkgtest need these units, and other guests do not.
+# Guests of the flavour autopkgtest need these units for the login prompt.  Other guests do not need these units.
 LOGIN_UNITS = "getty.target systemd-logind.service systemd-user-sessions.service".split()
-# The guests of the flavours autopkgtest, others and reports need COMMON_IDLE_UNITS, and the udev rule that starts
-# baseimage-status.  In all other guests, a link to /dev/null masks the rule, and the tests run baseimage-status.  The
-# link is not in /etc/udev/rules.d, because the initramfs generators copy that directory.
+# The flavours autopkgtest, others and reports need COMMON_IDLE_UNITS, and the udev rule that starts baseimage-status.
+# In other guests, the tests run baseimage-status, so a link to /dev/null masks the udev rule.  The initramfs generators
+# copy /etc/udev/rules.d, so the link is in another directory.
 STATUS_RULE = "usr/local/lib/udev/rules.d/90-baseimage-status.rules"
 COMMON_IDLE_UNITS = ("kmod-static-nodes.service systemd-tmpfiles-setup.service systemd-tmpfiles-setup-dev.service"
                      " systemd-tmpfiles-setup-dev-early.service multi-user.target.wants/dbus.service").split()
 
 
 class Unavailable(Exception):
-    """Means that this machine cannot make an image.  The message has the reason."""
+    """Means that this machine cannot make an image.  The message states the reason."""
 
 
 def run(*command, **options):
-    """Runs a command and returns the output.  If the command fails, raises RuntimeError with the end of the output."""
+    """Runs a command.  Returns the output.  If the command fails, raises RuntimeError with the end of the output."""
     result = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, text=True, errors="replace", check=False, **options)
     if result.returncode:
@@ -138,7 +139,7 @@ def run(*command, **options):
 
 @contextlib.contextmanager
 def progress(what):
-    """Writes the name and the duration of a long step to the file that tests/lib.sh shows."""
+    """Writes the name and the duration of a long step to $BASEIMAGE_PROGRESS.  tests/lib.sh prints this file."""
     def write(line):
         if path := os.environ.get("BASEIMAGE_PROGRESS"):
             with open(path, "a", encoding="utf-8") as file:
@@ -151,14 +152,15 @@ def progress(what):
 
 @contextlib.contextmanager
 def locked(path):
-    """Holds the lock file PATH.lock, so that other test processes wait."""
+    """Locks the file PATH.lock during the "with" block.  Other test processes wait for the lock."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{path}.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-# Maps each path that the current test uses to the open lock file of the path.  prune() does not remove these paths.
+# Each key is a path in the cache that the current test uses.  The value is the open lock file.  While a path is locked,
+# prune() does not remove the path.
 HELD_LOCKS = {}
 
 
@@ -170,10 +172,10 @@ def release_cache():
 
 @contextlib.contextmanager
 def cached(path):
-    """Yields None if "path" exists.  Otherwise yields a temporary path, where the caller makes the file or directory.
+    """If "path" exists, yields None.  Otherwise yields a temporary path, where the caller makes the file or directory.
 
-    Then renames the temporary path to "path".  prune() does not remove "path" before release_cache().  If tests/run
-    found that this machine cannot boot guests, raises Unavailable.
+    After the "with" block, renames the temporary path to "path".  Until release_cache(), prune() does not remove
+    "path".  If tests/run has found that this machine cannot boot guests, raises Unavailable.
     """
     if reason := os.environ.get("BASEIMAGE_NO_GUESTS"):
         raise Unavailable(reason)
@@ -209,16 +211,17 @@ RESERVED_KIB = 1 << 20
 
 
 def remove(path):
-    """Removes a file or a directory, if the path exists."""
+    """If the path exists, removes the file or directory."""
     if path.is_dir():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
 
 
 def prune():
-    """Removes unused files and directories until the cache has room for new files.
+    """Removes unused files and directories, until the cache has room for new files.
 
-    First removes the kind of files that the tests can make fastest.  Of each kind, first removes the oldest path.
+    Begins with the directory whose files the tests can make fastest.  In each directory, begins with the path that was
+    unused for the longest time.
     """
     with locked(CACHE / "prune"):
         # While another process writes a .size file, the file can be empty.
@@ -246,14 +249,15 @@ def digest(*parts):
 
 
 def cache_path(kind, name, debs, *sources):
-    """Returns a path in the cache that depends on the sources."""
+    """Returns a path in the cache.  The name contains a hash of the sources."""
     return CACHE / kind / f"{name}-{'with' if has_package(debs) else 'without'}-{digest(*sources)}"
 
 
 def fetch(path, what, suite, *options):
-    """Makes the file or directory "path" with mmdebstrap and the options.  Returns "path".
+    """Makes the file or directory "path" with mmdebstrap.  Returns "path".
 
-    The argument "what" is the name in progress messages.  If apt cannot fetch a file, raises Unavailable.
+    mmdebstrap gets the options in "options".  The argument "what" is the name of the system in progress messages.  If
+    apt cannot fetch a file or cannot install a package, raises Unavailable.
     """
     with cached(path) as partial:
         if partial:
@@ -261,7 +265,8 @@ def fetch(path, what, suite, *options):
                 with progress(f"fetching {what}"):
                     run("mmdebstrap", "--verbose", *options, suite, partial)
             except RuntimeError as error:
-                refused = re.search("^E: Failed to fetch .*", str(error), re.M)
+                # On sid, the packages of a port can be older than the packages of amd64.
+                refused = re.search("^E: (?:Failed to fetch|Unable to satisfy dependencies).*", str(error), re.M)
                 if not refused or "No space left" in str(error):
                     raise
                 raise Unavailable(f"{what} cannot be fetched: {refused[0]}") from error
@@ -269,18 +274,15 @@ def fetch(path, what, suite, *options):
 
 
 def static_qemu():
-    """Returns the directory with the programs of Debian 13's package qemu-user.
-
-    The programs run in any chroot, because they are static.
-    """
+    """Returns the directory that has Debian 13's qemu-user.  The programs are static, and so run in every chroot."""
     return fetch(CACHE / "trees" / f"qemu-user-{STABLE}", "qemu-user", STABLE, "--mode=root", "--format=directory",
                  "--variant=extract", "--include=qemu-user") / "usr/bin"
 
 
 def backports(suite):
-    """Returns the mmdebstrap options with which apt prefers packages of a suite's backports."""
-    # Without KVM, the kernel of bookworm-backports crashes in QEMU 7.2 with a double fault before it starts init.  So
-    # apt does not install the kernel of bookworm-backports.
+    """Returns options of mmdebstrap.  With these options, apt prefers packages from the backports of a release."""
+    # In QEMU 7.2 without KVM, the kernel of bookworm-backports crashes with a double fault before the kernel starts
+    # init.  So apt does not install the kernel of bookworm-backports.
     kernel = "Package: linux-*\\nPin: release n=*-backports\\nPin-Priority: 1\\n\\n" if suite == "bookworm" else ""
     return [f"--setup-hook=sed -n 's/ {suite} / {suite}-backports /p' \"$1\"/etc/apt/sources.list"
             " >\"$1\"/etc/apt/sources.list.d/backports.list",
@@ -288,14 +290,14 @@ def backports(suite):
             " >\"$1\"/etc/apt/preferences.d/backports"]
 
 
-# apt must accept the archive of an old release, whose Valid-Until date has passed.  The tests need no documentation
-# and no translations.
+# apt must accept an old release, even after the Valid-Until date of the release.  The tests need no documentation and
+# no translations.
 MMDEBSTRAP_OPTIONS = ["--aptopt=Acquire::Check-Valid-Until \"false\"",
                       *(f"--dpkgopt=path-exclude=/usr/share/{d}/*" for d in ("doc", "man", "locale", "info"))]
 
 
 def tree(suite, flavour):
-    """Returns the tar file of a system that has the packages of a flavour.  seed() purges the packages in PURGED."""
+    """Returns a tree that has the packages of a flavour, and the packages that seed() purges later (PURGED)."""
     if flavour in PURGED:
         flavour, _ = PURGED[flavour]
     # autopkgtest shares a directory with the guest through 9p.  The cloud kernel does not support 9p.
@@ -304,8 +306,8 @@ def tree(suite, flavour):
     options = ["--variant=essential", f"--include={','.join(packages)}", *MMDEBSTRAP_OPTIONS]
     # The tests often make an initramfs, and the lowest compression level is the fastest.
     files = {"/etc/initramfs-tools/conf.d/fast": "COMPRESSLEVEL=1"}
-    # The package linux-image-amd64 has many modules, and the initramfs needs only the modules for mounting root.  Without
-    # this list, kdump-tools copies the modules that the machine of the tests, not the guest, needs for root.
+    # linux-image-amd64 has many modules, but the initramfs needs only these modules.  By default, kdump-tools copies
+    # the modules that this machine needs to mount root, and not the modules that the guest needs.
     if filesystem := {"autopkgtest": "btrfs", "reports": "ext4"}.get(flavour):
         files |= {"/etc/initramfs-tools/conf.d/small": "MODULES=list",
                   "/usr/share/initramfs-tools/modules.d/test": f"virtio_pci\nvirtio_blk\n{filesystem}"}
@@ -323,13 +325,13 @@ def tree(suite, flavour):
 
 
 def seed_path(suite, flavour, debs=()):
-    """Returns the path of the directory that seed() makes from the same arguments."""
+    """Returns the path of a seed.  seed() with the same arguments makes the directory at this path."""
     return cache_path("seeds", f"{suite}-{flavour}", debs, tree(suite, flavour).name, Path(__file__).read_text(),
                       *(hashlib.sha256(deb.read_bytes()).hexdigest() for deb in debs))
 
 
 def seed(suite, flavour, debs=()):
-    """Returns the directory of a bootable system, in which the .deb files in "debs" are installed."""
+    """Returns a seed, in which the .deb files in "debs" are installed."""
     path = seed_path(suite, flavour, debs)
     with cached(path) as partial:
         if partial:
@@ -347,7 +349,7 @@ def seed(suite, flavour, debs=()):
                     shutil.copy(deb, partial / "tmp")
                 if debs:
                     chroot(partial, "dpkg", "--install", *(f"/tmp/{deb.name}" for deb in debs))
-                if not has_package(debs):   # otherwise the package's postinst regenerates the initramfs
+                if not has_package(debs):   # otherwise postinst of baseimage-udev has regenerated the initramfs
                     remake_initramfs(partial, flavour)
     return path
 
@@ -361,7 +363,7 @@ def decompress_modules(directory):
 
 
 def remake_initramfs(directory, flavour):
-    """Regenerates the initramfs of the flavours in which seed() or configure() changed files of the initramfs."""
+    """If seed() or configure() has changed a file that is also in the initramfs, regenerates the initramfs."""
     if flavour.startswith("dracut"):
         chroot(directory, "dracut", "--force", "--regenerate-all")
     elif flavour in PURGED:
@@ -384,7 +386,7 @@ def unpacked(initrd):
 
 
 def before_init(commands):
-    """Returns kernel options that run shell commands after the initramfs, and before systemd starts."""
+    """Returns kernel options.  With these options, BEFORE_INIT_SCRIPT runs the commands before systemd starts."""
     return f"init={BEFORE_INIT} test.commands={base64.b64encode(commands.encode()).decode()}"
 
 
@@ -402,8 +404,8 @@ def can_make_nodes():
             return False
 
 
-# Some scripts mount and enter a tree.  Such a script runs in its own mount and PID namespaces.  The commands in
-# MOUNT_API_FILES make device nodes and mount /proc in $root.
+# Some scripts mount file systems and enter a chroot.  unshare runs these scripts in new mount and PID namespaces.  The
+# commands in MOUNT_API_FILES make device nodes and mount /proc in the directory $root.
 NAMESPACES = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
 MOUNT_API_FILES = """set -e
 for node in null zero full random urandom; do
@@ -414,7 +416,7 @@ mount -t proc proc $root/proc
 
 
 def chroot(directory, *command):
-    """Runs a command in a chroot of a tree.  If this process can mount, mounts /proc in the tree."""
+    """Runs a command in a chroot at "directory".  If this process can mount, first mounts /proc in the chroot."""
     if MOUNTS:
         words = [*NAMESPACES, "sh", "-c", f'root=$1\n{MOUNT_API_FILES}exec chroot "$@"', "sh"]
     elif can_make_nodes():
@@ -425,7 +427,8 @@ def chroot(directory, *command):
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"})
 
 
-# dracut does not run in the guest, and so cannot choose these settings for the guest.
+# With hostonly, dracut chooses settings for the system on which dracut runs.  The tests do not run dracut in the guest,
+# so HOSTONLY has the settings for the guest.
 HOSTONLY = """\
 hostonly="yes"
 hostonly_cmdline="no"
@@ -433,8 +436,8 @@ hostonly_default_device="no"
 add_drivers+=" virtio_pci virtio_blk virtio_console btrfs ext4 "
 add_dracutmodules+=" btrfs lvm "
 """
-# After the initramfs has mounted root, the initramfs runs this script.  inert.in_initramfs() reads the file that the
-# script writes.
+# After the initramfs has mounted root, the initramfs runs this script.  The script writes the list of partitions to a
+# file, which inert.in_initramfs() reads.
 SAVE_PARTITIONS = """\
 #!/bin/sh
 [ "$1" = prereqs ] || cat /proc/partitions >/run/initramfs.partitions
@@ -443,8 +446,8 @@ DRACUT_SAVE_PARTITIONS = """\
 check() { return 0; }
 install() { inst_hook pre-pivot 99 "$moddir/save_partitions.sh"; }
 """
-# With this kernel option, the initramfs of initramfs-tools waits at most 600 s for root.  The option rootdelay=600 is
-# not suitable: with this option, the initramfs always waits 600 s.
+# With this kernel option, the initramfs of initramfs-tools waits at most 600 s for root.  With rootdelay=600, the
+# initramfs would always wait 600 s.
 LONG_WAIT = "test.patient"
 LONG_WAIT_SCRIPT = f"""\
 #!/bin/sh
@@ -463,8 +466,8 @@ mountroot() {
 }
 mount_bottom() { :; }
 """
-# The kernel command line has commands in base64.  With init=BEFORE_INIT, this script runs the commands, and then starts
-# systemd.
+# With init=BEFORE_INIT, this script runs in place of systemd.  The kernel option test.commands has commands in base64.
+# The script runs these commands, and then starts systemd.
 BEFORE_INIT = "/usr/local/sbin/before-init"
 BEFORE_INIT_SCRIPT = """\
 #!/bin/sh
@@ -475,8 +478,8 @@ for word in $(cat /proc/cmdline); do
 done
 exec /sbin/init
 """
-# With init=PLAIN_INIT, this script runs in place of systemd.  It starts udevd and triggers the coldplug in the same way
-# as udev's sysvinit script.
+# With init=PLAIN_INIT, this script runs in place of systemd.  The script starts udevd and triggers the events of all
+# devices, like udev's sysvinit script.
 PLAIN_INIT = "/usr/local/sbin/plain-init"
 PLAIN_INIT_SCRIPT = f"""\
 #!/bin/sh
@@ -503,7 +506,7 @@ def add_line(path, line):
 
 
 def configure(directory, flavour):
-    """Writes the configuration files and the scripts of a guest to an unpacked tree."""
+    """Writes the configuration files and the scripts of a guest to the directory of a seed."""
     units, dracut = directory / "etc/systemd/system", flavour.startswith("dracut")
     write_script(directory / PLAIN_INIT[1:], PLAIN_INIT_SCRIPT)
     write_script(directory / BEFORE_INIT[1:], BEFORE_INIT_SCRIPT)
@@ -513,7 +516,6 @@ def configure(directory, flavour):
         module = directory / "usr/lib/dracut/modules.d/99save_partitions"
         write_script(module / "module-setup.sh", DRACUT_SAVE_PARTITIONS)
         write_script(module / "save_partitions.sh", SAVE_PARTITIONS)
-        # dracut does not run in the guest, so HOSTONLY lists what dracut finds in the guest.
         (directory / "etc/dracut.conf.d/test.conf").write_text(
             'compress="zstd -1"\n' + (HOSTONLY if flavour.endswith("hostonly") else 'hostonly="no"\n')
             + ('install_items+=" /etc/keys/root.key "\n' if "crypt" in flavour else ""))
@@ -527,7 +529,7 @@ def configure(directory, flavour):
     if flavour == "others":
         (directory / "etc/cloud/cloud-init.disabled").touch()
     if flavour == "reports":
-        # Without this file, kdump-tools regenerates its initramfs when the guest boots.
+        # Without this file, kdump-tools would regenerate the initramfs of kdump when the guest boots.
         initrd, = directory.glob("var/lib/kdump/initrd.img-*")
         shutil.copy(directory / "etc/kdump/sysctl.conf",
                     initrd.with_name(initrd.name.replace("initrd.img", "latest_sysctls")))

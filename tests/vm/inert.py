@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks, in a guest, that the system and the scanners ignore the base image."""
+"""Checks in a guest that the system and the scanners ignore the base image.
+
+A scanner reads all block devices without asking udev.  A leak is an effect of the base image on the guest.
+"""
 
 import json
 import posixpath
@@ -11,11 +14,11 @@ SERIAL = "BASEIMAGE"
 
 # These links must lead to the base image.
 OWN_LINKS = re.compile(rf"/dev/(baseimage|disk/by-id/virtio-{SERIAL})(-part\d+)?")
-# Every block device has a link of this form, so such a link to the base image is not a leak.
+# Every block device has a link of this form, so leaks_links() accepts such a link to the base image.
 NUMBER_LINKS = re.compile(r"/dev/block/\d+:\d+")
 
-# Maps the name of each scanner to the program and to a command.  The command must exit with status 0, and its output
-# must not contain the name of the base image.
+# Maps each scanner to its program and to a command.  The command must exit with status 0.  The output must contain
+# neither the kernel name of a base image nor "duplicate".
 SCANNERS = {
     "pvs": ("lvm", "pvs --noheadings -o pv_name,pv_uuid,vg_name"),
     "vgs": ("lvm", "vgs --noheadings"),
@@ -32,17 +35,18 @@ SCANNERS = {
     "btrfs filesystem show": ("btrfs", "btrfs filesystem show"),
     "btrfs device scan": ("btrfs", "btrfs device scan && ! dmesg | grep -i 'btrfs.*duplicate'"),
     "sfdisk": ("sfdisk", "sfdisk -l >/dev/null"),
-    # parted opens each disk for writing.  Then udevd can read the partition table again.
+    # parted opens each disk for writing.  When parted closes the disk, udevd can read the partition table again.
     "parted": ("parted", "parted -ls >/dev/null && parted -ls >/dev/null; udevadm settle --timeout=600"),
-    # grub-mkconfig runs os-prober, which mounts the file systems that it finds.
+    # grub-mkconfig runs os-prober.  os-prober mounts each file system that os-prober finds.
     "os-prober": ("os-prober", "os-prober"),
-    # ds-identify logs the labels of all file systems.  A label that occurs twice is a leak.
+    # ds-identify of cloud-init logs the labels of all file systems.  The command prints each label that occurs twice.
     "ds-identify": ("/usr/lib/cloud-init/ds-identify",
                     "rm -rf /run/cloud-init; /usr/lib/cloud-init/ds-identify --force >/dev/null 2>&1;"
                     " sed -n 's/^FS_LABELS=//p' /run/cloud-init/ds-identify.log | tr , '\\n' | sort | uniq -d"
                     " | sed 's/^/duplicate /'"),
     "udisksctl": ("udisksctl", "udisksctl status && udisksctl dump"),
-    # findfs is the last scanner, because this command erases the spare file system on the guest's own disk.
+    # This command erases the spare file system on the guest's own disk, so findfs is the last scanner.  Then only the
+    # base image has SPARE_UUID, and findfs must not find SPARE_UUID.
     "findfs": ("findfs", f"own=$(findfs UUID={SPARE_UUID}) || exit 0; wipefs -qa $own;"
                          f" udevadm trigger --action=change --name-match=$own; udevadm settle --timeout=600;"
                          f" ! findfs UUID={SPARE_UUID} && ! mount UUID={SPARE_UUID} /mnt"),
@@ -50,19 +54,19 @@ SCANNERS = {
 
 
 def base_disks(guest):
-    """Returns the names of the disks with the serial BASEIMAGE.
+    """Returns the kernel names of the disks that have the serial BASEIMAGE.
 
-    Like udev, the shell's "read" ignores blanks at the end of the serial.  The loop starts no process, because an
-    emulated guest starts processes slowly.
+    Like udev, the command "read" of the shell ignores blanks at the end of the serial.  An emulated guest starts
+    processes slowly, so the loop starts no process.
     """
     return guest.run("for disk in /sys/block/vd*; do read -r serial <$disk/serial; "
                      f"[ \"$serial\" != {SERIAL} ] || echo ${{disk##*/}}; done 2>/dev/null").split()
 
 
 def plug_base(guest, disk=None, **options):
-    """Hot-plugs each image of a Disk as a base image.  Returns the QEMU node names.
+    """Hot-plugs each image of the Disk in "disk" as a base image.  Returns the QEMU node names.
 
-    Without the argument "disk", hot-plugs the images from which the guest booted.
+    If the argument "disk" is None, hot-plugs the images from which the guest has booted.
     """
     return [guest.plug(path, SERIAL, **options) for path in (disk or guest.disk).paths]
 
@@ -74,13 +78,13 @@ def unplug_base(guest):
 
 
 def devices(guest, disks):
-    """Returns the names of the disks and of their partitions."""
+    """Returns the kernel names of the disks, and of the partitions on the disks."""
     paths = guest.run("ls -d /sys/block/vd* /sys/block/vd*/vd* 2>/dev/null || :").split()
     return [path.split("/")[-1] for path in paths if path.split("/")[3] in disks]
 
 
 def root_disks(guest):
-    """Returns the names of all block devices on which the root file system is."""
+    """Returns the kernel names of all disks, partitions and volumes that contain the root file system."""
     source = guest.run("findmnt -nvo SOURCE /").strip()
     names = set(guest.run(f"lsblk -nrso KNAME {source} 2>/dev/null || :").split())
     for member in guest.run("ls -d /sys/fs/btrfs/*-*/devices/* 2>/dev/null || :").split():
@@ -89,10 +93,10 @@ def root_disks(guest):
 
 
 def leaks(guest, partitions=False, ignored_units=None):
-    """Returns the effects of the base image on the guest, as {aspect: lines}.  If the result is {}, there is no effect.
+    """Returns the leaks as {aspect: lines}.  If there is no leak, returns {}.
 
-    If the argument "partitions" is true, a partition is not a leak, because the guest has baseimage_udev=partitions.
-    The argument "ignored_units" is a regular expression for units that fail for other reasons.
+    If the argument "partitions" is true, the guest has baseimage_udev=partitions, so a partition is not a leak.  The
+    argument "ignored_units" is a regular expression for units that fail for other reasons.
     """
     disks = base_disks(guest)
     assert disks, "the guest has no base image"
@@ -161,9 +165,9 @@ def leaks_kernel(guest, names):
 
 
 def udev_database(guest):
-    """Returns the output of "udevadm info --export-db": a list of lines for each device.
+    """Returns the output of "udevadm info --export-db" as a list of lines for each device.
 
-    One udevadm for all devices is faster than one udevadm for each of 64 partitions.
+    For 64 partitions, one udevadm for all devices is faster than one udevadm for each device.
     """
     return [block.splitlines() for block in guest.run("udevadm info --export-db").strip().split("\n\n")]
 
@@ -186,7 +190,7 @@ def leaks_udev(guest, names):
 def found_by_scanners(guest):
     """Returns {name: lines} for each scanner that finds the base image or fails.
 
-    Skips a scanner that is not installed.
+    If a scanner is not installed, skips the scanner.
     """
     script = "".join(f"if command -v {program} >/dev/null; then echo '@{name}'; ({command}) 2>&1; echo \"=$?\"; fi\n"
                      for name, (program, command) in SCANNERS.items())
@@ -201,43 +205,43 @@ def found_by_scanners(guest):
 
 
 def harm(found):
-    """Returns those leaks that harm a guest.  For example, a missing property is a leak that does no harm."""
+    """Returns the leaks that harm a guest.  For example, a missing property is a leak, but does no harm."""
     return {aspect: lines for aspect, lines in found.items()
             if aspect.startswith(("root", "boot", "kernel", "scanner"))}
 
 
 def in_initramfs(guest):
-    """Returns the names of the disks and partitions that existed after the initramfs had mounted root."""
+    """Returns the kernel names of the disks and partitions that existed after the initramfs had mounted root."""
     return re.findall(r" (vd[a-z]+\d*)$", guest.run("cat /run/initramfs.partitions"), re.M)
 
 
 def virtio_name(guest, disk):
-    """Returns the name of a disk's virtio device, such as virtio2."""
+    """Returns the name of the virtio device to which a disk belongs, such as virtio2."""
     return guest.run(f"basename $(readlink -f /sys/block/{disk}/device)").strip()
 
 
 def times_bound(guest):
-    """Counts how many times the kernel bound each base image to virtio_blk, and returns the set of these counts."""
+    """Counts how many times the kernel bound each base image to the driver.  Returns the set of these counts."""
     messages = guest.run("dmesg | grep -E 'virtio_blk virtio[0-9]+: \\[vd[a-z]+\\]' || :")
     return {len(re.findall(rf"\b{virtio_name(guest, disk)}: \[", messages)) for disk in base_disks(guest)}
 
 
 def properties(guest, name):
-    """Returns the sorted words in the properties of a device, without the time of its first event.
+    """Returns the sorted words of a device's properties, without the property USEC_INITIALIZED.
 
-    The words are sorted because udev prints the links in any order.
+    The words are sorted, because udev prints the links in any order.
     """
     lines = guest.run(f"udevadm info --query=property /dev/{name} | grep -v ^USEC_INITIALIZED=")
     return sorted(lines.replace("=", " ").split())
 
 
 def status(guest):
-    """Returns the exit status and the findings of baseimage-status, or None if baseimage-status is not installed."""
+    """Returns the exit status and the findings of baseimage-status.  Without baseimage-status, returns None."""
     if guest.run("command -v baseimage-status || :") == "":
         return None
     output, code = re.fullmatch(r"(.*\n)(\d)\n", guest.run("baseimage-status --json; echo $?"), re.S).groups()
     lines = json.loads(output)["baseimages"]
-    # A finding is a child of its disk.  The finding about an unbound disk has no parent, because that disk has no name.
+    # In the JSON, a finding is a child of its disk.  A finding about an unbound disk has no parent.
     lines = [child for line in lines for child in line.get("children", [line])]
     return int(code), [line for line in lines if line["kind"] != "disk"]
 
@@ -248,7 +252,7 @@ def exit_status(guest):
 
 
 def udevd_kills(guest):
-    """Returns the lines of udevd's journal about workers that udevd killed."""
+    """Returns the lines of udevd's journal that report a killed worker or a timeout."""
     return guest.run("journalctl -b -u systemd-udevd --no-pager | grep -iE 'kill|timed out' || :")
 
 
@@ -260,7 +264,7 @@ def assert_usable(guest, partitions=False, read=False):
     for part in {re.search(r"\d*$", name)[0] for name in names}:
         for link in "/dev/baseimage", f"/dev/disk/by-id/virtio-{SERIAL}":
             targets[f"{link}-part{part}" if part else link] = [f"/dev/{disk}{part}" for disk in disks]
-    # One readlink for all links is faster than one readlink for each of 64 partitions.
+    # For 64 partitions, one readlink for all links is faster than one readlink for each link.
     output = guest.run(f"readlink -ev {' '.join(targets)}").splitlines()
     for (link, expected), target in zip(targets.items(), output, strict=True):
         assert target in expected, (link, target)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Makes the disks of a guest from a seed.  Each storage layout has a function.
+"""Makes the disks of a guest from a seed, which is the directory of a system that a guest can boot (images.py).
 
-The functions only write files, and mount nothing on this machine.  mkfs makes a file system and copies the seed to the
-file system.  qemu-img makes LUKS containers.  A guest makes empty volumes of LVM and md, because the host's kernel may
-have no LVM and no md.  mkfs cannot copy a directory to xfs, or to btrfs on two disks.  For these layouts, a guest copies
-the seed.
+A layout is the content of the disks: partitions, volumes and file systems.  Each layout has a function.  The functions
+write files, and mount nothing on this machine.  mkfs makes a file system and copies the seed to the file system.
+qemu-img makes LUKS containers.  This machine's kernel may not support LVM or md, so a guest makes empty LVM volumes and
+md arrays.  mkfs cannot copy a directory to xfs, or to btrfs on two disks.  For these layouts, a guest copies the seed.
 """
 
 import os
@@ -24,12 +24,12 @@ MIB = 1 << 20
 GIB = 1 << 30
 FS_SIZE = 768 * MIB
 FS_UUID = "2b6b4f3e-43c5-4d9f-9b0a-6a3c1d5e7f01"
-FS_LABEL = "guestroot"      # xfs allows 12 characters
+FS_LABEL = "guestroot"      # a label of xfs has at most 12 characters
 PART_UUID = "7d1f0c52-5be4-4a0c-8f0e-3b9a6c2d4e02"
 PART_LABEL = "guestpart"
 TABLE_UUID = "c4a90d6e-72b1-4f0d-a3c6-5e8f1b2d9a04"
 SWAP_UUID = "9e0c7a5d-1f43-4b60-8c39-2d5b7e6f8a03"
-# The scanner "findfs" erases the small file system with this UUID.
+# The scanner "findfs" in inert.py erases the small file system with this UUID.
 SPARE_UUID = "4d8e2b71-6c05-4f3a-9d17-8a5b0c3e6f05"
 BOOT_UUID = "0a6d3c58-9b27-4e41-b8d2-7c1f5e903b07"
 VG = "guestvg"
@@ -38,8 +38,8 @@ DOS_ID = "0x5b1e7c02"
 
 FSTAB = {"btrfs": "defaults 0 0", "ext4": "errors=remount-ro 0 1", "xfs": "defaults 0 0"}
 # A newer mkfs enables these features by default, but the kernel of the oldest guest does not support these features.
-# With the first list of options, mkfs prints the features that it knows.  The dictionary maps each feature to the
-# options that disable the feature.
+# Each tuple has a list and a dictionary.  With the options in the list, mkfs prints the features that mkfs knows.  The
+# dictionary maps each feature to the options that disable the feature.
 NEWER_FEATURES = {
     "btrfs": (["-O", "list-all"], {"block-group-tree": ["-O", "^block-group-tree"]}),
     "ext4": (["-V"], {"": ["-O", "^orphan_file,^metadata_csum_seed"]}),
@@ -66,15 +66,15 @@ def disk(suite, flavour, layout, debs=()):
     with cached(path) as partial:
         if partial:
             directory = seed(suite, flavour, debs)
-            # builder_disk() can take the lock below.  So this call must come before the lock.
+            # builder_disk() can lock the same file as the "with" statement below, so this call must come first.
             if layout in NEEDS_BUILDER:
                 builder_disk()
             partial.mkdir()
-            # make() writes /etc/fstab in the seed, so only one process at a time can make a disk from the seed.
+            # make() writes /etc/fstab in the seed.  So only one process at a time can make a disk from the seed.
             with (locked(directory.with_suffix(".fstab")), progress(f"making a disk ({suite}, {flavour}, {layout})"),
                   tempfile.TemporaryDirectory(dir=partial) as work):
                 make(directory, partial, Path(work))
-            # The disk needs its own links to these files, because prune() can remove the seed before the disk.
+            # prune() can remove the seed before the disk.  So the directory of the disk has hard links to these files.
             for name in "vmlinuz", "initrd.img":
                 file, = (directory / "boot").glob(f"{name}-*")
                 os.link(file, partial / name)
@@ -111,7 +111,7 @@ def copy_into(source, target, offset):
 
 
 def mkfs(filesystem, *words):
-    """Makes a file system with FS_UUID and FS_LABEL, without the features in NEWER_FEATURES."""
+    """Makes a file system that has FS_UUID and FS_LABEL, but does not have the features in NEWER_FEATURES."""
     listing, newer = NEWER_FEATURES[filesystem]
     program = f"mkfs.{filesystem}"
     known = subprocess.run([program, *listing], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -122,7 +122,7 @@ def mkfs(filesystem, *words):
 
 
 def small_ext4(path, size, *words):
-    """Makes a file with an ext4 file system.  The size is in bytes.  Returns the path."""
+    """Makes a file that contains an ext4 file system.  The size is in bytes.  Returns the path."""
     run("mkfs.ext4", "-q", *words, sparse(path, size))
     return path
 
@@ -133,7 +133,7 @@ def write_fstab(directory, filesystem, *more):
 
 
 def make_fs(directory, work, filesystem, *more, fstab=True):
-    """Makes a file system that contains the seed.  The argument "more" has lines to add to fstab.  Returns the path."""
+    """Makes a file system that contains the seed.  The argument "more" has lines for fstab.  Returns the path."""
     if fstab:
         write_fstab(directory, filesystem, *more)
     else:
@@ -170,7 +170,7 @@ def partitioned(path, *parts):
 
 
 def write_table(path, size, script):
-    """Makes an empty disk, and runs sfdisk with a script that makes the partition table.  The size is in bytes."""
+    """Makes an empty disk.  sfdisk makes the partition table from the lines in "script".  The size is in bytes."""
     sparse(path, size)
     subprocess.run(["sfdisk", "--quiet", path], input="\n".join(script) + "\n", text=True, check=True)
 
@@ -192,18 +192,18 @@ def make_swap(work, size=8 * MIB):
 
 
 def lvm_commands(vg, *volumes):
-    """Returns commands that make a volume group on $disk.  Each volume has 1 GiB."""
+    """Returns commands that make a volume group on $disk, and volumes of 1 GiB in the volume group."""
     return [f"vgcreate {vg} $disk", *(f"lvcreate -an -Zn -Wn -n {name} -L 1g {vg}" for name in volumes)]
 
 
 def md_commands(name):
-    """Returns commands that make an md array, whose only member is $disk, and that stop the array."""
+    """Returns commands that make an md array and then stop the array.  The only member of the array is $disk."""
     return ["mdadm --create /dev/md/new --run --force --level=1 --raid-devices=1 --metadata=1.2 --data-offset=1024"
             f" --bitmap=none --homehost=guest --name={name} $disk", "mdadm --stop --scan"]
 
 
-# Each volume group or array with empty volumes has a name, a number of volumes, and the commands that make the volumes
-# in a guest.  The first volume begins at 1 MiB, and the second volume follows the first volume.
+# Maps the name of each disk image to the number of its empty volumes, and to commands.  A guest runs these commands,
+# which make the volumes.  The first volume begins at 1 MiB.  The second volume follows the first volume without a gap.
 EMPTY = {
     "root_vg": (1, lvm_commands(VG, "root")),
     "installer_vg": (2, lvm_commands(INSTALLER_VG, "root", "swap_1")),
@@ -214,12 +214,12 @@ EMPTY = {
 
 
 def empty_volumes():
-    """Returns the directory that has a disk image for each name in EMPTY.  A guest makes the images only once."""
+    """Returns the directory that has a disk image for each name in EMPTY.  A guest makes all images in one boot."""
     path = CACHE / "builds" / f"empty-volumes-{digest(EMPTY)}"
     with cached(path) as partial:
         if partial:
             partial.mkdir()
-            # The additional space is for metadata, and for a free extent, which the scanner "lvcreate" needs.
+            # The 16 MiB are for metadata, and for a free extent, which the scanner "lvcreate" in inert.py needs.
             blank = [sparse(partial / f"{name}.blank", number * GIB + 16 * MIB) for name, (number, _) in EMPTY.items()]
             commands = [line for letter, (_, lines) in zip("bcdef", EMPTY.values())
                         for line in (f"disk=/dev/vd{letter}", *lines)]
@@ -230,7 +230,7 @@ def empty_volumes():
 
 
 def filled(work, name, *payloads):
-    """Copies each file in "payloads" to a volume of a disk image from empty_volumes().  Returns the path of the copy."""
+    """Copies a disk image of empty_volumes(), and writes a payload to each volume.  Returns the path of the copy."""
     path = work / name
     shutil.copy(empty_volumes() / f"{name}.raw", path)
     for number, payload in enumerate(payloads):
@@ -238,7 +238,7 @@ def filled(work, name, *payloads):
     return path
 
 
-# Each of the following functions makes the disks of one layout.  The first disk is target/0.raw; a second disk is
+# Each function in ROOTS makes the disks of one layout.  The first disk is target/0.raw, and a second disk is
 # target/1.raw.  The argument "work" is an empty directory for temporary files.
 
 def on_partition(filesystem):
@@ -254,17 +254,17 @@ def on_bare_disk(seed_directory, target, work):
 def builder_disk():
     """Returns the disk of a guest that makes other disks.
 
-    The root of this guest is on ext4.  So the guest can mount a btrfs file system with the same UUID.  With root on
-    btrfs, the kernel would take the two file systems for one.
+    Root of this guest is on ext4, and has the same UUID as the file systems to which the guest copies a seed.  If root
+    were on btrfs, the kernel would confuse root with a btrfs file system that has the same UUID.
     """
     return disk(STABLE, "plain", "ext4")
 
 
 def run_in_builder(disks, targets, commands):
-    """Boots a guest, which runs commands.
+    """Boots a guest, which runs commands.  In the guest, the disk images in "disks" are /dev/vdb, /dev/vdc, and so on.
 
-    The guest has the disk images in "disks" as /dev/vdb, /dev/vdc, and so on.  Writes these disks to the paths in
-    "targets".  If a target is None, skips the disk.
+    After the commands, writes each disk to the path that has the same position in "targets".  If the path is None, does
+    not write the disk.
     """
     builder = builder_disk()
     with Guest(f"builder-{disks[-1].name}", builder.kernel, builder.initrd, f"root={builder.roots['partuuid']} ro",
@@ -274,10 +274,10 @@ def run_in_builder(disks, targets, commands):
 
 
 def fill_in_guest(seed_directory, work, *blank, option="defaults"):
-    """Copies the seed in a guest to an empty file system.
+    """Boots a guest, which copies the seed to an empty file system.
 
-    The argument "blank" has the paths of the disk images with the empty file system.  Returns the paths of new disk
-    images, on which the file system has the seed.
+    The argument "blank" has the paths of the disk images that contain the file system.  Returns the paths of new disk
+    images, which contain the file system with the seed.
     """
     archive, full = work / "seed.tar", [path.with_suffix(".full") for path in blank]
     run("tar", "-C", seed_directory, "-cf", archive, ".")
@@ -287,7 +287,7 @@ def fill_in_guest(seed_directory, work, *blank, option="defaults"):
 
 
 def on_xfs(seed_directory, target, work):
-    """Copies the seed in a guest, because mkfs.xfs of Debian 12 cannot copy a directory to the new file system."""
+    """Makes root on xfs.  A guest copies the seed, because mkfs.xfs of Debian 12 cannot copy a directory."""
     write_fstab(seed_directory, "xfs")
     blank = sparse(work / "xfs", FS_SIZE)
     mkfs("xfs", blank)
@@ -296,9 +296,9 @@ def on_xfs(seed_directory, target, work):
 
 
 def on_two_disks(seed_directory, target, work):
-    """Makes a btrfs on two disks.  Each disk has data and metadata.
+    """Makes a btrfs file system on two disks.  Each disk has data and metadata.
 
-    Copies the seed in a guest, because mkfs.btrfs can copy a directory only to a file system on one disk.
+    A guest copies the seed, because mkfs.btrfs can copy a directory only to a file system on one disk.
     """
     write_fstab(seed_directory, "btrfs")
     blank = [sparse(work / name, FS_SIZE) for name in ("first", "second")]
@@ -330,7 +330,7 @@ def on_luks(seed_directory, target, work):
             run(*command)
             break
         except RuntimeError as error:
-            # qemu-img measures the CPU time of its key derivation.  The measurement can fail on a busy machine.
+            # qemu-img measures the CPU time of the key derivation.  On a busy machine, the measurement can fail.
             if "accurate CPU usage" not in str(error) or attempt == 19:
                 raise
     run("cryptsetup", "luksUUID", "--batch-mode", "--uuid", CRYPT_UUID, work / "luks")
@@ -338,10 +338,10 @@ def on_luks(seed_directory, target, work):
 
 
 def beside_root(at_least=0):
-    """Returns a function that makes a disk with root on btrfs and with many other partitions.
+    """Returns a function that makes a disk with root on btrfs, and with many other partitions.
 
-    The other partitions have swap space, LVM, md, bcache or an ext4 with an unusual label.  Then empty partitions
-    follow, until the disk has "at_least" partitions.
+    The other partitions have swap space, LVM, md, bcache, and ext4 file systems with unusual labels.  If the disk has
+    fewer than "at_least" partitions, the function adds empty partitions.
     """
     def make(seed_directory, target, work):
         root = make_fs(seed_directory, work, "btrfs", f"UUID={SWAP_UUID} none swap sw 0 0")
@@ -358,7 +358,7 @@ def beside_root(at_least=0):
 
 
 def discoverable(seed_directory, target, work):
-    """Makes a disk on which a boot loader and systemd find all partitions by their GPT types, without fstab."""
+    """Makes a disk without fstab.  The boot loader and systemd find the partitions by their GPT types."""
     root = make_fs(seed_directory, work, "ext4", fstab=False)
     esp = sparse(work / "esp", 160 * MIB)
     run("mkfs.vfat", "-F", "32", "-n", "ESP", esp)
@@ -367,11 +367,7 @@ def discoverable(seed_directory, target, work):
 
 
 def dos_partitioned(path, primary, logical):
-    """Makes a disk with a DOS partition table.
-
-    The primary partition has the content of the file "primary".  The logical partition has the content of the file
-    "logical".
-    """
+    """Makes a DOS partition table.  Copies "primary" to a primary partition, and "logical" to a logical partition."""
     first, second = rounded_size(primary), rounded_size(logical)
     sectors = [(MIB, first, "83"), (MIB + first, second + 2 * MIB, "5"), (2 * MIB + first, second, "83")]
     write_table(path, first + second + 4 * MIB, ["label: dos", f"label-id: {DOS_ID}", *(
@@ -387,7 +383,7 @@ def on_dos(seed_directory, target, work):
 
 
 def on_dos_lvm(seed_directory, target, work):
-    """Makes the layout of Debian's installer with LVM: /boot, and a volume group with root and swap space."""
+    """Makes the LVM layout of Debian's installer: /boot, and a volume group that has root and swap space."""
     root = make_fs(seed_directory, work, "ext4", f"UUID={BOOT_UUID} /boot ext4 defaults 0 2",
                    f"/dev/mapper/{INSTALLER_VG}-swap_1 none swap sw 0 0")
     boot = small_ext4(work / "boot", 8 * MIB, "-U", BOOT_UUID)
@@ -395,7 +391,7 @@ def on_dos_lvm(seed_directory, target, work):
 
 
 def on_live_medium(seed_directory, target, work):
-    """Makes a live system.  The first partition has the seed as squashfs; the second partition stores changes."""
+    """Makes a live system.  The first partition has the seed as squashfs.  The second partition stores changes."""
     chroot(seed_directory, "mksquashfs", "/", "/tmp/squashfs", "-wildcards", "-e", "proc/*", "tmp/*",
            "-comp", "zstd", "-Xcompression-level", "1", "-quiet", "-no-progress")
     live, union = work / "medium/live/filesystem.squashfs", work / "persistence/persistence.conf"
@@ -412,7 +408,7 @@ def on_live_medium(seed_directory, target, work):
 BY_FS = {"uuid": f"UUID={FS_UUID}", "label": f"LABEL={FS_LABEL}"}
 BY_PART = {"partuuid": f"PARTUUID={PART_UUID}", "partlabel": f"PARTLABEL={PART_LABEL}"}
 
-# Maps each layout to the function that makes the disk, and to the possible values of root=.
+# Maps each layout to the function that makes the disks, and to the possible values of root=.
 ROOTS = {
     "btrfs": (on_partition("btrfs"), BY_FS | BY_PART),
     "btrfs-disk": (on_bare_disk, BY_FS),
@@ -430,7 +426,7 @@ ROOTS = {
     "dos-lvm": (on_dos_lvm, {"mapper": f"/dev/mapper/{INSTALLER_VG}-root"}),
     "live": (on_live_medium, {"live": "/dev/nothing boot=live"}),
 }
-# A guest makes the empty volumes or the file system of these layouts.
+# For these layouts, a guest makes the empty volumes, or copies the seed to the file system.
 NEEDS_BUILDER = {"xfs", "btrfs-two-disks", "lvm", "lvm-disk", "md", "beside", "beside-64", "dos-lvm"}
 # These layouts have no partitions.
 BARE = {"btrfs-disk", "btrfs-two-disks", "lvm-disk"}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Makes disks that boot through firmware and a boot loader.  The boot loader's own tools install the boot loader.
 
-The kernel command line and the initramfs have a mark.  The mark on the guest's own disk is different from the mark on
-the base image.  So the tests can check from which disk the boot loader read the kernel command line and the initramfs.
+The kernel command line and the initramfs contain a mark.  On the base image, the mark differs from the mark on the
+guest's own disk.  So the mark shows from which disk the boot loader read the kernel command line and the initramfs.
 """
 
 import mmap
@@ -19,17 +19,16 @@ MARK = "loaded-from"
 OWN, BASE = f"{MARK}=own.", f"{MARK}=base"      # mark_own() needs two texts of the same length
 CMDLINE = f"{KERNEL_OPTIONS} rw {BASE}"
 OVMF = "/usr/share/OVMF/OVMF_{}_4M.fd"
-# Debian's package ovmf has the files of OVMF.  With snapshot=on, QEMU does not write the firmware's variables to these
-# files.
+# Maps each firmware to options of QEMU.  The files are in Debian's package ovmf.  With snapshot=on, QEMU does not write
+# the firmware's variables to the file.
 FIRMWARE = {
     "seabios": [],
     "ovmf": ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF.format('CODE')}",
              "-drive", f"if=pflash,unit=1,format=raw,snapshot=on,file={OVMF.format('VARS')}"],
 }
 
-# These commands put a cpio archive with the mark before the initramfs.  An initramfs of initramfs-tools runs the file
-# in conf.d, and an initramfs with systemd starts the service.  The file and the service write the mark to the kernel's
-# log.
+# These commands put a cpio archive before the initramfs.  The archive has a script in conf.d, which initramfs-tools
+# runs, and a service, which systemd starts.  The script and the service write the mark to the kernel's log.
 INITRD = dedent(f"""\
     version=$(uname -r)
     mkdir -p /mark/conf/conf.d /mark/etc/systemd/system/sysinit.target.wants
@@ -64,8 +63,8 @@ SYSTEMD_BOOT = INITRD + MOUNT_ESP + dedent(f"""\
     bootctl --esp-path=/efi --no-variables install
     kernel-install add $version /boot/vmlinuz-$version /boot/initrd.img-$version
     """)
-# The kernel command line has no root=.  systemd searches the disk from which the firmware read the kernel image, and
-# finds root by its GPT type.
+# These commands make a unified kernel image (UKI), whose kernel command line has no root=.  systemd searches the disk
+# from which the firmware read the UKI.  systemd finds root by the GPT type of the partition.
 UKI = INITRD + MOUNT_ESP + dedent(f"""\
     mkdir -p /efi/EFI/BOOT
     ukify build --linux=/boot/vmlinuz-$version --initrd=/boot/initrd.img-$version --cmdline='{CMDLINE}' \\
@@ -89,7 +88,7 @@ LOADERS = {
 
 
 def disks(suite, loader, debs):
-    """Returns the images of the guest's own disk and of the base image."""
+    """Returns the paths of two images: the image of the guest's own disk, and the base image."""
     disk = layouts.disk(suite, loader.flavour, "discoverable", debs)
     path = cache_path("disks", f"{suite}-{loader.flavour}-loader", debs, disk.paths[0].parent.name, loader.script,
                       Path(__file__).read_text())
@@ -109,7 +108,7 @@ def disks(suite, loader, debs):
 
 
 def mark_own(base, own):
-    """Copies an image and changes the marks in the copy."""
+    """Copies the file "base" to the file "own", and changes the marks in the copy."""
     run("cp", "--sparse=always", base, own)
     with open(own, "r+b") as file, mmap.mmap(file.fileno(), 0) as content:
         found = -1
@@ -118,6 +117,6 @@ def mark_own(base, own):
 
 
 def loaded_from(guest):
-    """Returns the source of the kernel command line and the source of the initramfs, each "own" or "base"."""
+    """Returns the disks from which the kernel command line and the initramfs were read, each as "own" or "base"."""
     return tuple(re.search(rf"{MARK}=(own|base)", guest.run(command)).group(1)
                  for command in ("cat /proc/cmdline", f"dmesg | grep 'initramfs {MARK}'"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Builds the package in a chroot of a release, and checks the package with the tools of Debian's archive."""
+"""Builds the packages in a chroot of a release, and checks the packages with the tools of Debian's archive."""
 
 import re
 
@@ -9,8 +9,8 @@ from chroots import Chroot, build_tree, copy_source, needs_mounts
 from images import run, seed
 
 TOOLS = ("autopkgtest", "blhc", "lintian", "piuparts", "python3-pytest", "udev")
-# For each release, lintian ignores these tags.  The project has no maintainer's name.  The lintian of bookworm knows
-# neither the current policy version nor the field Static-Built-Using.
+# Maps each release to the tags that lintian ignores.  The project has no maintainer's name.  The lintian of bookworm
+# knows neither the current policy version nor the field Static-Built-Using.
 SUPPRESSED = {
     "bookworm": "no-human-maintainers,newer-standards-version,unknown-field",
     "sid": "no-human-maintainers",
@@ -20,7 +20,7 @@ USER = "setpriv --reuid=65534 --regid=65534 --clear-groups"
 
 
 def reproducible(chroot, suite):
-    """Checks that a build with another user, path, time zone and locale makes the same packages."""
+    """Builds with another user, path, time zone and locale, and checks that the packages are the same."""
     copy_source(chroot.build / "user/a-rather-long-name/source")
     chroot.inside("chown -R 65534:65534 /build/user; cd /build/user/a-rather-long-name/source; umask 077\n"
                   "export HOME=/nonexistent LC_ALL=C TZ=Pacific/Kiritimati DEB_BUILD_OPTIONS='parallel=1 nocheck'\n"
@@ -29,7 +29,7 @@ def reproducible(chroot, suite):
 
 
 def for_old_guests(chroot, suite):
-    """Checks that a baseimage-status that was built on a newer release also runs on Debian 12."""
+    """Checks that baseimage-status does not need a newer libc than the libc of Debian 12."""
     deb, = (chroot.build / "root").glob("baseimage-status_*.deb")
     run("dpkg", "--compare-versions", re.search(r"libc6 .>= (.+?)[)]", run("dpkg-deb", "-f", deb, "Depends"))[1],
         "le", OLDEST_LIBC)
@@ -41,12 +41,12 @@ def lintian(chroot, suite):
 
 
 def blhc(chroot, suite):
-    """Runs blhc without --all, so that blhc ignores options that the compiler uses by default."""
+    """Checks the compiler options in the build log.  Without --all, blhc ignores options that gcc uses by default."""
     chroot.inside("blhc /build/root/log")
 
 
 def piuparts(chroot, suite):
-    """Runs piuparts.  piuparts ignores /boot/initrd.img-*, because the package regenerates the initramfs."""
+    """Installs and removes the packages.  The package regenerates the initramfs, so piuparts ignores initrd.img-*."""
     chroot.run(f"mkdir $root/seed $root/build/piuparts; mount --bind {seed(suite, 'autopkgtest')} $root/seed\n"
                "cp /etc/resolv.conf $root/etc; mount --rbind /dev $root/dev\n"
                "chroot $root sh -c 'piuparts --existing-chroot=/seed --tmpdir=/build/piuparts --keep-sources-list"
@@ -55,7 +55,7 @@ def piuparts(chroot, suite):
 
 
 def autopkgtest(chroot, suite):
-    """Runs those tests of debian/tests that need no guest."""
+    """Runs the tests of debian/tests that need no guest."""
     chroot.run("cp /etc/resolv.conf $root/etc; mount -t sysfs sysfs $root/sys; mount --rbind /dev $root/dev\n"
                "chroot $root sh -c 'autopkgtest --test-name=unit --test-name=rule /build/root/*.deb"
                " /build/root/source -- null'")

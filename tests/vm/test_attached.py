@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks that a base image stays inert while programs read it again, open it or use it."""
+"""Checks that a base image stays inert (ignored by the guest) while programs read, open or use the base image."""
 
 import re
 
@@ -34,7 +34,7 @@ def test_base_image__read_again(suite, boot):
                 guest.run(command)
                 guest.settle()
                 assert_inert(guest)
-        # These commands enlarge the disk, and write a different partition table.
+        # These commands make the disk larger, and write another partition table.
         guest.monitor("block_resize", **{"node-name": node, "size": 4 << 30})
         guest.run("echo 'start=2048,size=8192' | sfdisk --label dos --no-tell-kernel /dev/baseimage;"
                   " blockdev --rereadpt /dev/baseimage")
@@ -47,13 +47,13 @@ def test_base_image__read_again(suite, boot):
 def test_partition__open(boot):
     """Checks that the rule does not delete a partition that a process has open.
 
-    Programs that ask udev ignore the partition, and baseimage-status reports it.  After the process has closed the
-    partition, the rule deletes the partition.
+    Programs that ask udev ignore the partition, and baseimage-status reports the partition.  After the process has
+    closed the partition, the rule deletes the partition.
     """
     with boot(layout="beside") as guest:
         plug_base(guest)
         assert_inert(guest)
-        # While the queue is stopped, the shell can open the partition before udevd handles the event of the partition.
+        # While udevd's queue is stopped, the rule does not run.  So the shell opens the partition before the rule runs.
         guest.run("udevadm control --stop-exec-queue; partx --add /dev/baseimage; exec 9</dev/vdb7;"
                   " udevadm control --start-exec-queue")
         guest.settle()
@@ -66,9 +66,9 @@ def test_partition__open(boot):
 
 
 def test_partitions__kept(boot):
-    """Checks that baseimage_udev=partitions keeps the partitions, and that programs that ask udev ignore them.
+    """With baseimage_udev=partitions, checks that the partitions exist, and that programs that ask udev ignore them.
 
-    With this option, the rule in the initramfs unbinds the base image.
+    The rule in the initramfs unbinds the base image, so the kernel binds the base image twice.
     """
     with boot("around", append="baseimage_udev=partitions", layout="beside") as guest:
         assert times_bound(guest) == {2}
@@ -81,9 +81,9 @@ def test_partitions__kept(boot):
 
 
 def test_boot__without_local_and_systemd(boot):
-    """Boots without systemd, and with boot=scan.
+    """Boots with a script in place of systemd, and with boot=scan in place of boot=local.
 
-    With boot=scan, the initramfs finds root with blkid and not with udev's links.
+    With boot=scan, the initramfs finds root with blkid, and not by udev's links.
     """
     with boot("around", "partuuid", append=f"boot=scan init={PLAIN_INIT}") as guest:
         assert guest.run("cat /proc/1/comm") == "plain-init\n"
@@ -99,7 +99,7 @@ OTHER_RULES = {
         ' ENV{ID_FS_UUID}="", ENV{ID_FS_TYPE}="", ENV{ID_FS_LABEL}=""',
     # This rule sets properties.  Then the package's rule runs the helper, which empties the properties.
     "/run/udev/rules.d/50-inside.rules": 'KERNEL=="vd*", ENV{ID_FS_UUID}="1", ENV{ID_FS_TYPE}="ext4"',
-    # This empty file masks udev's rule of the same name.
+    # This empty file masks the rule file of the same name, which is a part of udev.
     "/etc/udev/rules.d/60-persistent-storage.rules": "",
 }
 
@@ -119,9 +119,9 @@ def test_base_image__beside_other_rules(boot):
 
 @pytest.mark.all_only
 def test_base_image__beside_other_packages(boot):
-    """Checks that the base image is inert with the scanners and rules of other packages (flavour "others").
+    """Checks that the base image is inert in the flavour "others", which has scanners and rules of other packages.
 
-    The units of ZFS fail because the kernel has no module for ZFS.
+    The kernel has no module for ZFS, so the units of ZFS fail.
     """
     with boot("before", flavour="others") as guest:
         plug_base(guest)
@@ -135,14 +135,14 @@ SILENT_SCANNERS = {"mdadm --assemble", "sfdisk", "parted"}
 
 @pytest.mark.parametrize("flavour", ["plain", pytest.param("others", marks=pytest.mark.all_only)])
 def test_scanners__see_the_twin(flavour, boot):
-    """Checks that each scanner finds the base image if the package is not installed.
+    """Without the package, checks that each scanner finds the base image.
 
-    A scanner that finds the base image here can show that the package works.
+    If a scanner did not find the base image here, the other tests with this scanner would prove nothing.
     """
     with boot(flavour=flavour, layout="beside", package=False) as guest:
         installed = {name for name, (program, _) in SCANNERS.items() if guest.run(f"command -v {program} || :")}
         assert flavour != "others" or installed == SCANNERS.keys()
-        # btrfs prints the names of both disks only if the content of one disk is newer.
+        # If both disks have the same content, btrfs prints only one name.  So the guest changes its own disk.
         guest.run("touch /written && sync")
         plug_base(guest)
         found = found_by_scanners(guest)
@@ -151,7 +151,7 @@ def test_scanners__see_the_twin(flavour, boot):
 
 @pytest.mark.all_only
 def test_lvm__bare_disk(boot):
-    """Checks that LVM finds a PV on a whole base image, and that the manual's LVM filter prevents this."""
+    """Checks that LVM finds a physical volume on the whole base image, and that the manual's filter prevents this."""
     with boot("before", "mapper", layout="lvm-disk") as guest:
         assert leaks(guest, ignored_units="lvm2-monitor") == {}
         assert "vgchange" in found_by_scanners(guest)
@@ -162,21 +162,21 @@ def test_lvm__bare_disk(boot):
         assert guest.run("readlink -f $(pvs --noheadings -o pv_name)") == "/dev/vdb\n"
 
 
-# If there is a new block device with the same content, the output of these commands changes.
+# If a new block device has the same content as another device, the output of these commands changes.
 LINKS_AND_CONTENT = "find /dev/disk -type l -printf '%p %l\\n' | sort; blkid -c /dev/null | sort; pvs"
 
 
 @pytest.mark.all_only
 def test_manual__reads_a_file(make_disk, boot, tmp_path):
-    """Checks that the manual's commands for reading a file do not change a link.
+    """Checks that the manual's commands read a file from the base image, and that no link changes.
 
-    Then checks that a loop device changes the links: a link of the guest's own disk leads to the loop device.
+    A loop device must change the links: udev moves a link from the guest's own disk to the loop device.
     """
     text = re.search(r"^\.Ss Reading a file\n(.*?)^\.S[sh]", MANUAL, re.M | re.S)[1].replace("\\e", "\\")
     (debugfs,), (copy,), (restore,) = (re.findall(f"^{program} .*", text, re.M)
                                        for program in ("debugfs", "dd", "btrfs restore"))
     with boot(layout="ext4") as guest:
-        # The manual's commands copy the partition to /media.
+        # The manual's commands write to the current directory, which is /media here.
         guest.plug(sparse(tmp_path / "room.raw", 2 << 30), "ROOM", readonly=False)
         guest.run("mkfs.ext4 -q /dev/vdb; udevadm trigger --settle /dev/vdb; mount /dev/vdb /media")
         node, = plug_base(guest)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Runs debian/tests with autopkgtest, in a QEMU guest that has the packages.
 
-No test here runs debian/tests/boot.  debian/tests/boot boots a guest inside the guest, which takes hours without KVM.
+No test here runs debian/tests/boot, which boots a guest inside the guest.  Without KVM, debian/tests/boot takes hours.
 """
 
 import hashlib
@@ -11,17 +11,17 @@ import shlex
 import pytest
 
 from chroots import copy_source
-from guest import QUICK, accelerator, take_slot
+from guest import QUICK, accelerator, take_slot, to_raw
 from images import LOGS, run, unpacked, write_script
 from inert import SERIAL
 
 # An emulated guest on a busy machine needs these long timeouts.
 BOOT_SECONDS, TIMEOUT_FACTOR = 900, 5
 
-# autopkgtest runs this script in place of QEMU.  The script changes the options for QEMU:
-# - It removes -enable-kvm and -cpu, because accelerator() chooses these options.
-# - It removes -net.  With -net, every guest needs the same port of the host, so a second guest cannot start.
-# - It adds a log of the console.
+# autopkgtest runs this script in place of QEMU.  The script changes the options, and runs QEMU.  The script:
+# - removes -enable-kvm and -cpu, because accelerator() chooses these options;
+# - removes -net, because with -net every guest needs the same port of the host, so a second guest cannot start;
+# - adds a log of the console.
 QEMU = """\
 #!/bin/sh
 last=
@@ -42,10 +42,7 @@ pytestmark = pytest.mark.all_only
 
 @pytest.fixture
 def autopkgtest(request, tmp_path):
-    """Returns a function that runs tests of debian/tests.
-
-    The function returns the directory of the artifacts and logs.
-    """
+    """Returns a function that runs tests of debian/tests.  The function returns the directory of the output."""
     initrd, raw, qemu = (tmp_path / name for name in ("initrd", "disk.raw", "qemu-system-x86_64"))
     # If this file exists, autopkgtest does not build the source tree.
     (copy_source(tmp_path / "source") / "debian/files").touch()
@@ -54,10 +51,10 @@ def autopkgtest(request, tmp_path):
     def start(tests, disk, *options):
         LOGS.mkdir(parents=True, exist_ok=True)
         path, = disk.paths
-        run("qemu-img", "convert", "-O", "raw", path, raw)
+        to_raw(path, raw)
         initrd.write_bytes(unpacked(disk.initrd))
-        # QEMU boots the kernel itself, because the disk has no boot loader.  QEMU does not get KERNEL_OPTIONS,
-        # because with these options the kernel uses one serial line, and autopkgtest needs two serial lines.
+        # The disk has no boot loader, so QEMU loads the kernel.  With KERNEL_OPTIONS, the kernel would use one serial
+        # line, but autopkgtest needs two serial lines.
         write_script(qemu, QEMU.format(console=console, more=shlex.join([
             *accelerator(), "-nic", "none", "-kernel", str(disk.kernel), "-initrd", str(initrd),
             "-append", f"console=ttyS0 panic=5 {QUICK} root={disk.roots['partuuid']} ro"])))
@@ -88,12 +85,13 @@ def test_autopkgtest__base_image_attached(suite, make_disk, autopkgtest, tmp_pat
 
 
 def test_autopkgtest__base_image_made(make_disk, autopkgtest):
-    """Runs debian/tests/guest without an attached base image, so that debian/tests/guest makes a base image."""
+    """Runs debian/tests/guest without a base image.  Then debian/tests/guest makes a base image."""
     assert_passed(autopkgtest(["guest"], make_disk("sid", "autopkgtest")), "guest")
 
 
 def test_autopkgtest__fails_without_package(make_disk, autopkgtest, tmp_path):
     control = tmp_path / "source/debian/tests/control"
     control.write_text(control.read_text().replace("Depends: @, iproute2", "Depends: iproute2"))
-    with pytest.raises(RuntimeError, match="leak +rule +59-baseimage.rules did not run(.|\n)*guest +FAIL non-zero exit status 1"):
+    failure = "leak +rule +59-baseimage.rules did not run(.|\n)*guest +FAIL non-zero exit status 1"
+    with pytest.raises(RuntimeError, match=failure):
         autopkgtest(["guest"], make_disk("trixie", "autopkgtest", package=False))

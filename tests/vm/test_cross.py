@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Cross-builds the package for each architecture, and runs the helper with qemu-user."""
+"""Builds the package for each architecture, and runs the unit test of the helper with qemu-user."""
 
 import pytest
 
@@ -11,7 +11,7 @@ KIB = 1024
 
 @pytest.fixture(scope="module")
 def unit_test(tmp_path_factory):
-    """Returns the unit test of the helper, built for this machine."""
+    """Builds the unit test of the helper for this machine.  Returns the path of the unit test."""
     build = tmp_path_factory.mktemp("unit") / "build"
     run("meson", "setup", build, "-Dmusl=disabled", cwd=SOURCE)
     run("meson", "compile", "-C", build, "test-baseimage_id")
@@ -35,7 +35,7 @@ def test_cross(suite, architecture, unit_test, tmp_path):
     # The script below runs the emulator by name, so the kernel does not need binfmt_misc.
     emulator = "" if architecture == NATIVE else f"qemu-{TRIPLETS[architecture].split('-')[0]}"
     if architecture == "loong64":
-        # The qemu-user of Debian 12 does not emulate some instructions that gcc uses.
+        # gcc uses instructions of loong64 that the qemu-user of Debian 12 does not emulate.
         emulator = static_qemu() / emulator
     write_script(tmp_path / "program", f"#!/bin/sh\nexec {emulator} {helper} \"$@\"\n")
     assert "100%: " in run(unit_test, env={"HELPER": str(tmp_path / "program")})

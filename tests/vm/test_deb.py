@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks the .deb files, and installs the packages in chroots, in which no udevd runs."""
+"""Checks the .deb files, and installs the packages in chroots.  In these chroots, no udevd runs."""
 
 import re
 import shutil
@@ -43,7 +43,7 @@ def test_helper__segments(helper):
 def test_status__hardened(status_deb, tmp_path):
     """Checks that baseimage-status has all hardening options of Debian 12.
 
-    A newer hardening-check also checks two options that Debian 12 does not use, so this test disables these checks.
+    A newer hardening-check also checks two options that Debian 12 does not use.  This test disables these two checks.
     """
     run("dpkg-deb", "-x", status_deb, tmp_path)
     program = tmp_path / "usr/bin/baseimage-status"
@@ -55,9 +55,9 @@ def test_status__hardened(status_deb, tmp_path):
 
 @pytest.fixture
 def make_chroot(deb, status_deb, tmp_path):
-    """Returns a function that makes a chroot of a guest's system.
+    """Returns a function that makes a chroot with the system of a guest.
 
-    If the argument "package" is true, baseimage-udev is installed.  The chroot always has /build/package.deb.
+    The chroot has /build/package.deb.  If the argument "package" is true, baseimage-udev is installed in the chroot.
     """
     def make(suite="bookworm", flavour="plain", package=False):
         debs = (status_deb,) if suite != "bullseye" else ()
@@ -68,8 +68,8 @@ def make_chroot(deb, status_deb, tmp_path):
 
 
 INSTALL = "chroot $root dpkg --install /build/package.deb\n"
-# Prints how many files of the package are in each initramfs.  If the package is installed, there are 4: the rule, the
-# helper, the marker and the marker's directory.
+# These commands print how many files of the package are in each initramfs.  If the package is installed, the number is
+# 4: the rule, the helper, the marker and the marker's directory.
 COUNT = """\
 for image in $root/boot/initrd.img-*; do
 	list=lsinitramfs
@@ -77,11 +77,10 @@ for image in $root/boot/initrd.img-*; do
 	chroot $root $list /boot/${image##*/} | grep -c 'usr/lib/.*baseimage' || :
 done
 """
-# Each row has arguments of dpkg and a number.  After dpkg has run, each initramfs has this number of the package's
-# files.
+# Each row has arguments of dpkg and a number.  After dpkg has run, each initramfs has this number of package files.
 STEPS = [("--install /build/older.deb", 4), ("--install /build/package.deb", 4), ("--install /build/package.deb", 4),
          ("--remove baseimage-udev", 0), ("--purge baseimage-udev", 0)]
-# Adds an older kernel, and images that the package cannot regenerate.
+# These commands add an older kernel, and images that the package cannot regenerate.
 OTHER_KERNEL_AND_IMAGES = """\
 version=$(ls $root/lib/modules)
 for file in vmlinuz config System.map initrd.img; do
@@ -105,7 +104,7 @@ OTHER_IMAGES = {
 @pytest.mark.parametrize("suite, flavour", [
     ("bookworm", "plain"), pytest.param("trixie", "dracut", marks=pytest.mark.all_only)])
 def test_chroot__installed_and_purged(suite, flavour, older_deb, make_chroot, fault):
-    """Checks that dpkg regenerates the initramfs of every kernel, and prints the images that need other commands."""
+    """Checks that dpkg regenerates the initramfs of every kernel.  For each other image, dpkg must print a command."""
     chroot = make_chroot(suite, flavour)
     shutil.copy(older_deb, chroot.build)
     with fault("dpkg: no udevd runs"):
@@ -136,9 +135,9 @@ def test_chroot__no_updates(make_chroot, fault):
 
 @needs_mounts
 def test_chroot__dpkg_root(make_chroot):
-    """Checks that the maintainer scripts do nothing if DPKG_ROOT is set.
+    """If DPKG_ROOT is set, the maintainer scripts must do nothing.
 
-    "dpkg --root" changes another system.  If the scripts do not run in a chroot of that system, dpkg sets DPKG_ROOT.
+    "dpkg --root" installs a package into another system.  If the scripts run outside that system, dpkg sets DPKG_ROOT.
     """
     script = ("for s in postinst postrm; do"
               " DPKG_ROOT=/nonexistent sh -x $s configure; DPKG_ROOT=/x sh -x $s remove; done")
@@ -156,9 +155,9 @@ GENERATORS = {
 @needs_mounts
 @pytest.mark.parametrize("flavour", GENERATORS)
 def test_initramfs__fails_without_helper(flavour, make_chroot, fault):
-    """Checks that the initramfs generator fails if the helper is missing.
+    """Removes the helper, and checks that the initramfs generator fails.
 
-    With an initramfs that lacks the helper, the guest could boot from the base image.
+    If an initramfs lacked the helper, the guest could boot from the base image.
     """
     with fault(f"{flavour}: no helper"):
         output = make_chroot("trixie", flavour, package=True).inside(
@@ -169,7 +168,7 @@ def test_initramfs__fails_without_helper(flavour, make_chroot, fault):
 
 @needs_mounts
 def test_dracut__sysroot(make_chroot):
-    """Checks that dracut --sysroot copies the rule and the helper from the sysroot, and includes udev-rules."""
+    """Checks that dracut --sysroot copies the rule, the helper and udev's rules from the sysroot."""
     output = make_chroot("trixie", "dracut", package=True).inside(
         "mkdir -p /sysroot/var/tmp /sysroot/boot; cp -a /etc /usr /sysroot\n"
         "for d in bin sbin lib lib64; do ln -s usr/$d /sysroot/$d; done\n"
@@ -221,15 +220,14 @@ def dracut_prints(mode):
             f"lsinitrd --file {RULES} /tmp/i\n")
 
 
-# These commands print the rule of an initramfs.
+# For each flavour, these commands print the rule that is in an initramfs of this flavour.
 PRINT_RULE = {
     "plain": "mkdir /tmp/d; DESTDIR=/tmp/d verbose=n sh /usr/share/initramfs-tools/hooks/baseimage-udev\n"
              f"cat /tmp/d/{RULES}\n",
     "dracut": dracut_prints("no-hostonly"),
     "dracut-hostonly": dracut_prints("hostonly"),
 }
-# Each row has a command of the administrator and a bool.  If an initramfs then has the package's rule, the bool is
-# true.
+# Each row has an administrator's command and a bool.  If the initramfs then has the package's rule, the bool is true.
 ADMINISTRATOR = {
     "mask": ("ln -s /dev/null /etc/udev/rules.d/59-baseimage.rules", False),
     "own": ("echo 'ENV{OWN}=\"1\"' >/etc/udev/rules.d/59-baseimage.rules", False),
@@ -242,7 +240,7 @@ ADMINISTRATOR = {
     "own", pytest.param("mask", marks=pytest.mark.all_only), pytest.param("none", marks=pytest.mark.all_only)])
 @pytest.mark.parametrize("flavour", PRINT_RULE)
 def test_initramfs__administrators_rule(flavour, kind, make_chroot):
-    """Checks that a rule in /etc replaces the package's rule in the initramfs, as it does in the running system."""
+    """Checks that a rule in /etc replaces the package's rule in the initramfs, as in the running system."""
     command, ours = ADMINISTRATOR[kind]
     output = make_chroot("trixie", flavour.removesuffix("-hostonly"), package=True).inside(
         f"{command}\n{PRINT_RULE[flavour]}")

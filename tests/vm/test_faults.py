@@ -15,7 +15,7 @@ HELPER = "/usr/lib/udev/baseimage_id"
 def test_helper__broken(boot, fault):
     """Checks a system in which the helper is missing or hangs.
 
-    The partitions exist, because only the helper deletes partitions.  Programs that ask udev ignore the partitions, and
+    In both cases, the partitions stay.  If the helper is missing, programs that ask udev ignore the partitions, and
     baseimage-status reports the partitions.  tests/udev checks a helper with other faults.
     """
     with boot(layout="beside") as guest:
@@ -29,12 +29,12 @@ def test_helper__broken(boot, fault):
             guest.run("udevadm trigger --settle /dev/vda1")
             assert properties(guest, "vda1") == own
             guest.unplug(node)
-        # After the event timeout, udevd kills the helper and drops the event.
+        # This helper hangs.  After the event timeout, udevd kills the helper and drops the event.
         guest.run(f"printf '#!/bin/sh\\nexec sleep 1000\\n' >{HELPER}; chmod +x {HELPER}")
         guest.run("echo event_timeout=8 >>/etc/udev/udev.conf; systemctl restart systemd-udevd")
         with fault("helper: hangs"):
             plug_base(guest)
-            # The partitions exist, and udevd has no record of the disk, because udevd dropped the event.
+            # udevd has dropped the event of the disk, so udevd has no record of the disk, and the partitions stay.
             found = leaks(guest)
             assert found.keys() <= {"udev", "partitions"}, found
 
@@ -65,8 +65,7 @@ def test_storm__sixteen_while_triggered(boot, fault):
         assert "killed" not in udevd_kills(guest)
 
 
-# These names contain a newline.  If a program prints such a name without escapes, a line of its output begins with
-# "E:FORGED".
+# These names contain a newline.  If a program does not escape the names, a line of the output begins with "E:FORGED".
 HOSTILE = """\
 import os
 name = "x\\nE:FORGED=1\\n%s\\"'\\\\ \\x1b[31m"
@@ -86,9 +85,9 @@ OUTPUTS = {
 
 @pytest.mark.all_only
 def test_names__hostile(boot, fault):
-    """Checks that baseimage-status and udev escape the names in their output.
+    """Checks that baseimage-status and udev print hostile names with escapes.
 
-    The package is not installed, so the links, labels and mount points with these names are leaks.
+    The package is not installed, so baseimage-status reports the links, labels and mount points with these names.
     """
     with boot(layout="beside", package=False) as guest:
         plug_base(guest)
@@ -104,9 +103,9 @@ def test_names__hostile(boot, fault):
 
 
 def release_slot_for_root(guest):
-    """Releases the guest's slot when the initramfs begins to wait for root.
+    """Waits until the initramfs waits for root, and then releases the guest's slot (see guest.take_slot()).
 
-    From then on, the guest waits and needs no slot.
+    From then on, this guest is idle, so another guest can use the slot.
     """
     guest.await_console(WAITS_FOR_ROOT)
     guest.release_slot()

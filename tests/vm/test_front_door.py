@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks that each command of README prints one line if this machine lacks a requirement."""
+"""Checks the scripts that users run: if this machine lacks a requirement, the script must print exactly one line."""
 
 import os
 import re
@@ -17,7 +17,7 @@ COMMANDS = ["tests/demo", "tests/run", "tests/bench/run"]
 
 @pytest.fixture
 def directory():
-    """Yields a directory that every user can read."""
+    """Yields a temporary directory that every user can read."""
     with tempfile.TemporaryDirectory(prefix="front-door-", dir="/var/tmp") as name:
         path = Path(name)
         path.chmod(0o755)
@@ -29,18 +29,18 @@ def source(directory):
     return copy_source(directory / "source")
 
 
-# Mounts a file system that reports 64 GiB of free space.
+# This command mounts a file system that reports 64 GiB of free space.
 ROOM = 'mount -t tmpfs -o size=64g none "$XDG_CACHE_HOME"'
-# Maps each requirement to a command that runs another command without this requirement, and to the expected message.
+# Each requirement has a prefix and the expected message.  The prefix runs a command without the requirement.
 LACKS = {
-    # Without one of these requirements, only tests/demo fails, because tests/demo needs guests.
+    # Only guests need these requirements, so the test checks the requirements only with tests/demo.
     "an ordinary user's ids": (["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
                                "nobody has no subordinate ids: sudo usermod|sudo apt-get install .* uidmap"),
     "network": (["unshare", "--net", "--mount", "sh", "-ec", f'{ROOM}; exec "$@"', "sh"],
                 "no network: Debian cannot be fetched"),
     "room": (["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o size=8m none "$XDG_CACHE_HOME"; exec "$@"', "sh"],
              "GiB are needed, 0 free; name another place with XDG_CACHE_HOME"),
-    # Without one of these requirements, every command fails.
+    # Every command needs these requirements.
     "temporary room": (["unshare", "--mount", "sh", "-ec",
                         f'{ROOM}; mount -t tmpfs -o size=8m none "$TMPDIR"; exec "$@"', "sh"],
                        "2 GiB are needed, 0 free; name another place with TMPDIR"),
@@ -69,7 +69,7 @@ def test_front_door__says_what_is_lacking(command, lack, directory, source):
 
 
 def test_run__wrong_option():
-    """Checks that a wrong option makes tests/run fail, and that tests/run fails before the build."""
+    """Checks that a wrong option makes tests/run fail before the build."""
     result = subprocess.run(["tests/run", "--nosuch"], cwd=SOURCE, stdin=subprocess.DEVNULL, capture_output=True,
                             text=True, check=False)
     assert result.stderr.endswith("tests/run: no test to run: --nosuch\n"), result

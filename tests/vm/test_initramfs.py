@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Checks the rule in the initramfs.
 
-The rule does not change the name of any other disk.  If the rule has unbound a base image, the running system binds it
-again.
+Other disks must keep their names.  The rule can unbind a base image from the driver.  Then, in the running system, the
+bind rule in /run must bind the base image again.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ BIND_RULES = "/run/udev/rules.d/59-baseimage-virtio*.rules"
 
 @pytest.mark.parametrize("attached", [pytest.param("before", marks=pytest.mark.all_only), "late"])
 def test_names__kept(attached, boot, tmp_path):
-    """Checks that the guest's own disk is /dev/vdb, even if the test attaches it while the initramfs waits for root."""
+    """Checks that the guest's own disk is /dev/vdb, even if the test hot-plugs this disk ("late")."""
     data = sparse(tmp_path / "data.raw", 64 * MIB)
     with boot(attached, "/dev/vdb1", append=LONG_WAIT, more=[(data, "DATA", False)], layout="ext4") as guest:
         guest.wait_until(lambda: len(guest.block_devices().split()) == 3)
@@ -34,13 +34,13 @@ def test_names__kept(attached, boot, tmp_path):
 
 
 def assert_unbound(guest):
-    """Checks that the base image has no driver, and that baseimage-status reports this."""
+    """Checks that the base image has no driver, and that baseimage-status exits with status 2 (unknown)."""
     assert base_disks(guest) == []
     assert exit_status(guest) == 2
 
 
 def test_handover__without_rule(boot, fault):
-    """Checks that the running system binds the base image, although the rule is masked and the first bind fails."""
+    """Checks that the running system binds the base image, even if the rule is masked and the first bind fails."""
     commands = f"ln -s /dev/null /etc/udev/rules.d/59-baseimage.rules; mount --bind /dev/full {BIND}"
     with (fault("no rule in the real system"),
           boot("before", append=before_init(commands), layout="btrfs-disk") as guest):
@@ -53,14 +53,14 @@ def test_handover__without_rule(boot, fault):
         assert guest.run(f"ls {BIND_RULES} 2>/dev/null || :") == ""
         guest.run("rm /etc/udev/rules.d/59-baseimage.rules; udevadm control --reload; udevadm trigger")
         guest.settle()
-        # While the rule was masked, btrfs found the base image.  The kernel's log has the message of btrfs.
+        # While the rule was masked, btrfs found the base image.  So the kernel's log has a message of btrfs.
         found = leaks(guest)
         assert found.keys() <= {"kernel"}, found
 
 
 @pytest.mark.all_only
 def test_handover__fresh_run(boot, fault):
-    """Replaces /run during the boot.  Then checks that baseimage-status prints the command that binds the disk."""
+    """Replaces /run, so that the bind rule is lost.  Then baseimage-status must print a command that binds the disk."""
     commands = "umount --lazy /run; mount -t tmpfs -o mode=755 tmpfs /run"
     with fault("a new /run"), boot("before", append=before_init(commands), layout="btrfs-disk") as guest:
         assert_unbound(guest)
@@ -71,7 +71,7 @@ def test_handover__fresh_run(boot, fault):
 
 @pytest.mark.all_only
 def test_handover__package_removed(boot, fault):
-    """Checks that the base image is bound if the initramfs has the rule and the running system has no package."""
+    """Checks that the running system binds the base image, even if only the initramfs has the package."""
     commands = "rm /usr/lib/udev/rules.d/59-baseimage.rules /usr/lib/udev/baseimage_id"
     with (fault("the package is removed, and an old initramfs has the rule"),
           boot("before", append=before_init(commands), layout="lvm-disk") as guest):
@@ -82,7 +82,7 @@ def test_partitions__never_announced_again(boot):
     """Checks that LVM finds no duplicate after the initramfs, even while udevd handles no events.
 
     The second part of the test binds the base image again while udevd handles no events.  Then LVM finds the duplicate.
-    This shows that the first part would detect such a bind.
+    So the first part of the test would detect a bind.
     """
     change = f"vgchange --addtag probe {VG} && vgchange --deltag probe {VG}"
     hold, release = "udevadm control --stop-exec-queue", "udevadm control --start-exec-queue"
@@ -101,9 +101,10 @@ def test_partitions__never_announced_again(boot):
 
 @needs_mounts
 def test_dracut__without_systemd(make_disk, boot, deb, status_deb, tmp_path):
-    """Checks that the rule recognises an initramfs of dracut without systemd by /usr/lib/initrd-release.
+    """Checks that the rule recognises an initramfs by the file /usr/lib/initrd-release.
 
-    So the test removes the package's own marker from the initramfs.
+    dracut without systemd makes this file, but not /etc/initrd-release.  The test removes the marker, which is the
+    package's own file in the initramfs.
     """
     chroot = Chroot(seed("trixie", "dracut", (status_deb, deb)), tmp_path)
     chroot.inside("sed -i 's#! : >[^|]*/initramfs\" ||##' /usr/lib/dracut/modules.d/50baseimage-udev/module-setup.sh\n"

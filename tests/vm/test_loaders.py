@@ -14,9 +14,9 @@ from images import STABLE
 from inert import SERIAL, assert_inert, found_by_scanners, harm, leaks, root_disks, status
 
 # "before": the base image has the lower PCI slot.  In this position, the base image does the most harm.
-# "advised": the guest's own disk has the lower PCI slot and bootindex=1.
-# The loader "ovmf-uki" boots without root=.  Such a boot needs systemd in the initramfs.  In Debian 12, systemd is not
-# the init of the initramfs.
+# "advised": as README advises, the guest's own disk has the lower PCI slot and bootindex=1.
+# With the loader "ovmf-uki", the kernel command line has no root=.  Then systemd must be the init of the initramfs.  In
+# Debian 12, systemd is not the init of the initramfs.
 CASES = [*((STABLE, loader, "before") for loader in loaders.LOADERS),
          (STABLE, "ovmf-grub", "advised"), ("sid", "ovmf-uki", "before")]
 
@@ -39,7 +39,7 @@ def boot_loader(request, deb, status_deb):
 def check_discoverable(guest):
     """Checks that root, ESP and swap space are on the guest's own disk, although there is no root= and no fstab."""
     assert not re.search(r"\broot=", guest.run("cat /proc/cmdline"))
-    guest.run("ls /efi")        # mounts the ESP
+    guest.run("ls /efi")        # makes systemd mount the ESP (EFI system partition)
     esp = guest.run("findmnt -nvo SOURCE -t vfat /efi").strip()
     swap = guest.run("swapon --show=NAME --noheadings").strip()
     own = root_disks(guest)
@@ -67,8 +67,7 @@ def test_loader__harm_without_package(suite, loader, attached, boot_loader):
         with boot_loader(suite, loader, attached, False) as guest:
             loaded_from = loaders.loaded_from(guest)
             found = leaks(guest)
-            # In an emulated guest, the scanners are slow.  So if there is other harm, the test does not run the
-            # scanners.
+            # In an emulated guest, the scanners are slow.  If there is other harm, the test does not run the scanners.
             if not harm(found):
                 found |= {f"scanner {name}": lines for name, lines in found_by_scanners(guest).items()}
     except (BootFailed, Silent) as failure:

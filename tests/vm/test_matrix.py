@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks that the base image is inert in each guest of cases.py, and does harm in guests without the package."""
+"""Checks that the base image is inert in the guests of cases.py.  Without the package, the base image must do harm."""
 
 import re
 
@@ -9,20 +9,18 @@ from guest import BootFailed
 from inert import (assert_inert, base_disks, devices, found_by_scanners, harm, in_initramfs, leaks, plug_base, status,
                    times_bound, unplug_base)
 
-# If a file system is on the whole base image, these scanners find it, because the rule can delete only partitions.
+# The rule can delete only partitions.  So these scanners find a file system that is on the whole base image.
 REMAINS = {"blkid", "lsblk"}
-# The btrfs program of Debian 11 does not ask udev.
-REMAINS_BULLSEYE = REMAINS | {"btrfs device scan", "btrfs filesystem show"}
 
 
 def check_initramfs(guest, bare):
-    """Checks that the base image has no partitions in the initramfs.
+    """Checks that the base image had no partitions in the initramfs.
 
-    If the argument "bare" is true, the content is on the whole disk.  Then checks that the base image has no driver.
+    If "bare" is true, the base image never has partitions.  Then checks that the base image had no driver.
     """
     disks, names = base_disks(guest), in_initramfs(guest)
     if bare:
-        # Another disk can have the name that the base image had, so this compares only the number of disks.
+        # Another disk can have the kernel name that the base image had.  So this line compares only numbers of disks.
         assert len(names) == len(guest.block_devices().split()) - len(disks)
     else:
         assert set(disks) <= set(names)
@@ -35,16 +33,16 @@ def test_base_image__inert(case, boot, record_property):
     with boot(case.attached, case.root, cases.kernel_options(case), suite=case.suite, flavour=case.flavour,
               layout=case.layout) as guest:
         check_initramfs(guest, bare)
-        # Names do not show whether the base image was unbound, because the kernel can give its name to another disk.
+        # Another disk can get the name of an unbound disk.  So this line counts how often the kernel bound the disk.
         assert times_bound(guest) == ({2} if bare else {1})
         assert_inert(guest, read=case.layout == "lvm")
         result = status(guest)
         assert result is None or result[0] == 0, result
-        remains = set() if not bare else REMAINS_BULLSEYE if case.suite == "bullseye" else REMAINS
+        remains = REMAINS if bare else set()
         assert {name: lines for name, lines in found_by_scanners(guest).items() if name not in remains} == {}
-        # After the scanners have run, the base image must have no partitions.
+        # Even after the scanners have opened the base image, the base image must have no partitions.
         assert devices(guest, base_disks(guest)) == base_disks(guest)
-        # One layout is enough for the test of a hot-plug.
+        # One layout is enough to test a hot-plug.
         if case.layout == "lvm":
             unplug_base(guest)
             assert guest.run("ls -d /dev/baseimage* /dev/disk/by-id/*BASEIMAGE* 2>/dev/null || :") == ""
@@ -53,12 +51,12 @@ def test_base_image__inert(case, boot, record_property):
 
 
 def check_status(guest, found):
-    """Checks that baseimage-status finds leaks, and that it reports each link that leaks() found."""
+    """Checks that baseimage-status finds leaks, and reports each link that leaks() has found."""
     code, findings = status(guest)
     assert code == 1, findings
     links = {line["evidence"] for line in findings if line["kind"] == "link"}
     for name in [line.split()[0] for line in found.get("links", [])]:
-        # baseimage-status prints a byte that is not printable ASCII as \xNN.
+        # If a byte is not printable ASCII, baseimage-status prints the byte as \xNN.
         escaped = re.sub(rb"[^ -~]", lambda byte: b"\\x%02x" % byte[0][0], name.encode()).decode()
         assert escaped in links, (name, findings)
 

@@ -8,8 +8,8 @@ import pytest
 from images import chroot, seed
 from inert import SERIAL, udev_database
 
-# These disks resemble a base image.  Each row has the serial and a bool.  If the disk is a copy of the root disk, the
-# bool is true.
+# These disks resemble a base image.  Each row has the serial and a bool.  If the disk is a copy of the guest's own
+# disk, the bool is true.
 OTHERS = [(None, False), (f"{SERIAL}2", False), (f"X{SERIAL}", False), (f"{SERIAL} X", True), (None, True)]
 
 
@@ -40,7 +40,7 @@ def test_other_devices__unchanged(suite, make_disk, boot):
         disk = make_disk(suite, layout="ext4", package=package)
         other = make_disk(suite, layout="btrfs", package=False)
         more = [((disk if twin else other).paths[0], serial, True) for serial, twin in OTHERS]
-        # root= has the kernel's name of the disk, because two disks have the same UUIDs.
+        # Two disks have the same UUIDs, so root= is the kernel name of the disk.
         with boot(append="root=/dev/vda1", disk=disk, more=more) as guest:
             # If two disks have the same link, the target of the link depends on timing.  So the test compares only the
             # names of the links.

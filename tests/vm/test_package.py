@@ -10,12 +10,12 @@ from inert import SERIAL, assert_usable, base_disks, devices, leaks, plug_base, 
 
 @pytest.fixture
 def boot_without_package(older_deb, deb, boot):
-    """Returns a context manager for a guest that has the package in /root/1.deb and an older version in /root/0.deb."""
+    """Returns a context manager.  The guest has an older package in /root/0.deb, and the package in /root/1.deb."""
     @contextlib.contextmanager
     def start(**options):
         with boot(package=False, **options) as guest:
-            # dpkg does not regenerate the initramfs here, because this takes long in an emulated guest.
-            # test_chroot__installed_and_purged checks this.
+            # An emulated guest regenerates the initramfs slowly, so dpkg does not regenerate the initramfs here.
+            # test_chroot__installed_and_purged checks that dpkg regenerates the initramfs.
             guest.write("/etc/initramfs-tools/update-initramfs.conf", "update_initramfs=no\n")
             for number, path in enumerate((older_deb, deb)):
                 guest.write(f"/root/{number}.deb", path.read_bytes())
@@ -33,7 +33,7 @@ def test_package__installed_and_removed(boot_without_package):
                              ("--install /root/1.deb", True), ("--remove baseimage-udev", False),
                              ("--purge baseimage-udev", False)):
             guest.run(f"dpkg {words}")
-            # The kernel's log has messages about duplicates, because btrfs ran before the installation.
+            # Before the installation, btrfs found the base image.  So the kernel's log has messages about duplicates.
             found = {aspect: lines for aspect, lines in leaks(guest).items() if aspect != "kernel" or any(
                 "duplicate" not in line for line in lines)}
             assert (found == {}) == inert, (words, found)
@@ -46,8 +46,7 @@ def test_package__installed_and_removed(boot_without_package):
         assert guest.run("dpkg -l baseimage-udev 2>&1 | grep ^[a-z]i || :") == ""
 
 
-# Maps each kind of use to two commands.  The first command begins the use of a partition.  The second command ends the
-# use.
+# Each use of a partition has two commands.  The first command begins the use, and the second command ends the use.
 USES = {
     "mounted": ("mount -o ro /dev/vdb2 /mnt", "umount /mnt"),
     "held": ("echo \"0 2048 linear /dev/vdb2 0\" | dmsetup create held", "dmsetup remove held"),
@@ -55,9 +54,9 @@ USES = {
 
 
 def test_package__disk_in_use(boot_without_package):
-    """Checks that dpkg does not change a disk that is in use, and prints what the administrator can do.
+    """Checks that dpkg does not change a disk in use, and prints what the administrator can do.
 
-    A base image that is not in use becomes inert.
+    If a base image is not in use, the base image becomes inert.
     """
     with boot_without_package(serial=SERIAL) as guest:
         plug_base(guest)

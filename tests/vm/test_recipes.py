@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs the recipes of doc/RECIPES.  The tests only replace "..." in the text of a recipe.
+"""Runs the recipes of doc/RECIPES.  In each recipe, the tests replace "..." by options.
 
-The tool of a recipe makes an image, in a chroot of the stable release.  A guest boots from the image, and the same
-image is attached to the guest as base image.
+A recipe uses a tool, which makes an image in a chroot of the stable release.  A guest boots from the image, and has the
+same image as base image.
 """
 
 import base64
@@ -16,13 +16,13 @@ import pytest
 
 import loaders
 from chroots import SOURCE, Chroot, chroot_tree, copy_source, needs_mounts
-from guest import KERNEL_OPTIONS, Guest, SelfBooting
+from guest import KERNEL_OPTIONS, QEMU, Guest, SelfBooting, to_raw
 from images import LOGS, SHELL_UNIT, STABLE, run, write_script
 from inert import assert_inert, status
 
 RECIPES = (SOURCE / "doc/RECIPES").read_text(encoding="utf-8")
 README = (SOURCE / "README").read_text(encoding="utf-8")
-# Maps each tool to the packages to install: the tool, and the packages that the tool needs for the recipe.
+# Maps each tool to the package of the tool, and to other packages that the recipe needs.
 TOOLS = {
     "mmdebstrap": "mmdebstrap e2fsprogs",
     "debvm": "debvm e2fsprogs qemu-system-x86",
@@ -44,44 +44,44 @@ def recipe(section, title):
     return textwrap.dedent(block).strip("\n") + "\n"
 
 
-# The test starts a shell, and kills the process of this shell at the end.  So the shell must exec QEMU.
-QEMU = recipe("Attach the disk", "QEMU").replace(Guest.PROGRAM, f"exec {Guest.PROGRAM}")
+RECIPE = recipe("Attach the disk", "QEMU")
 
 
 def credential(name, text):
-    """Returns the QEMU options that pass a systemd credential to a guest (see systemd.system-credentials(7))."""
+    """Returns options of QEMU that pass a systemd credential to a guest (see systemd.system-credentials(7))."""
     encoded = base64.b64encode(text.encode()).decode()
     return ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={encoded}"]
 
 
 class RecipeGuest(SelfBooting):
-    """Boots a guest with the script of a recipe.  The script runs in the directory in the argument "directory".
+    """Runs the script of a recipe in "directory".  The script boots a guest.
 
-    Replaces "..." in the script by the QEMU options of all test guests, and by the options in the argument "boot".
+    In the script, replaces "..." by the QEMU options that all guests of the tests need, and by the options in "boot".
+    At the end, the test kills the process of the shell that runs the script.  So the shell must exec QEMU.
     """
 
     def __init__(self, name, script, directory, boot=()):
         super().__init__(name, boot, [])
         unit = SHELL_UNIT.replace("[Service]", "ConditionPathExists=!/etc/initrd-release\n[Service]")
-        words = shlex.join([*self.command[self.command.index(self.PROGRAM) + 1:],
+        words = shlex.join([*self.command[self.command.index(QEMU) + 1:],
                             *credential("systemd.extra-unit.test-shell.service", unit),
                             *credential("systemd.unit-dropin.sysinit.target", "[Unit]\nWants=test-shell.service\n")])
         self.command = ["setpriv", "--pdeathsig", "KILL", "sh", "-ec",
-                        f"cd {directory}\n" + script.replace("...", words)]
+                        f"cd {directory}\n" + script.replace("...", words).replace(QEMU, f"exec {QEMU}")]
 
 
 class DebvmGuest(RecipeGuest):
     @staticmethod
     def machine():
-        """debvm-run chooses the machine."""
+        """Returns no options, because debvm-run chooses the machine."""
         return []
 
 
 @pytest.fixture
 def chroot(request, tmp_path, deb):
-    """Returns a chroot with one of TOOLS.  The test names the tool in the marker pytest.mark.tool(NAME).
+    """Returns a chroot that has a tool.  The marker pytest.mark.tool(NAME) of the test names the tool.
 
-    The directory /build of the chroot has the package.  The recipe runs in this directory.
+    In the chroot, the directory /build has the package.  The recipe runs in /build.
     """
     tool = request.node.get_closest_marker("tool").args[0]
     tree = chroot_tree(f"{STABLE}-{tool}", f"{tool} ({STABLE})", STABLE,
@@ -93,9 +93,9 @@ def chroot(request, tmp_path, deb):
 
 @pytest.fixture
 def check(status_deb, tmp_path):
-    """Returns a function that checks a guest.
+    """Returns a function that checks that the base image is inert in a guest.
 
-    The function copies baseimage-status to the guest.  The image has the libraries of baseimage-status.
+    The function copies baseimage-status to the guest.  The guest already has the libraries of baseimage-status.
     """
     run("dpkg-deb", "--extract", status_deb, tmp_path / "status")
 
@@ -115,20 +115,20 @@ def test_readme__has_the_recipe():
 
 
 def readme_lines(begin):
-    """Returns the indented lines of README, from the line that begins with a text to the next blank line."""
+    """Returns the indented lines of README from the line that begins with "begin" to the next blank line."""
     return textwrap.dedent(re.search(rf"^    {re.escape(begin)}(?:.*\n)+?(?=\n)", README, re.M)[0])
 
 
 def test_readme__quick_start(deb, status_deb, tmp_path):
-    """Checks README's commands to build, install and boot.  Also checks the output of baseimage-status in README."""
+    """Runs README's commands to build, install and boot.  Compares the output of baseimage-status with README."""
     source = copy_source(tmp_path / "build/tree")
     run("sh", "-ec", readme_lines("$ dpkg-buildpackage").removeprefix("$ "), cwd=source)
     tree = chroot_tree(f"{STABLE}-udev", f"udev ({STABLE})", STABLE, "--include=udev,libblkid1,libmount1,libsmartcols1")
     chroot = Chroot(tree, tmp_path)
     chroot.inside("cd /build\n" + readme_lines("# apt install").removeprefix("# "))
     _, image = loaders.disks(STABLE, loaders.LOADERS["seabios-grub"], (status_deb, deb))
-    run("qemu-img", "convert", "-O", "raw", image, chroot.build / "base.img")
-    script = readme_lines("qemu-img create").replace(Guest.PROGRAM, f"exec {Guest.PROGRAM}")
+    to_raw(image, chroot.build / "base.img")
+    script = readme_lines("qemu-img create")
     command, expected = readme_lines("# baseimage-status").split("\n", 1)
     with RecipeGuest("readme", script, chroot.build) as guest:
         assert guest.run(command.removeprefix("# ")) == expected
@@ -142,12 +142,12 @@ def test_recipe__mmdebstrap(chroot, check):
         "mkfs.ext4 -q -L guestroot -d root base.img 1500M\ncp root/boot/vmlinuz-* vmlinuz\n"
         "cp root/boot/initrd.img-* initrd.img"))
     boot = Guest.start("vmlinuz", "initrd.img", f"{KERNEL_OPTIONS} root=LABEL=guestroot rw")
-    check(RecipeGuest("recipe-mmdebstrap", QEMU, chroot.build, boot))
+    check(RecipeGuest("recipe-mmdebstrap", RECIPE, chroot.build, boot))
 
 
 @pytest.mark.tool("debvm")
 def test_recipe__debvm(chroot, check):
-    # The test can use a mirror whose Valid-Until date has passed.
+    # The apt source of the test can be an old release, whose Valid-Until date has passed.
     chroot.inside("cd /build\n" + recipe("Put it in an image", "debvm").rstrip()
                   + " --aptopt='Acquire::Check-Valid-Until \"false\"'")
     guest = DebvmGuest("recipe-debvm", recipe("Attach the disk", "debvm").replace("--", "-- ...", 1), "/build")
@@ -171,8 +171,8 @@ KernelCommandLine={KERNEL_OPTIONS} systemd.firstboot=off
 Packages=dbus,e2fsprogs,linux-image-cloud-amd64,systemd-boot,systemd-sysv,udev
 
 """
-# With these commands, mkosi uses the apt sources of the chroot.  The default sources of mkosi include the archive of
-# debugging symbols, which some mirrors lack.
+# With these commands, mkosi uses the apt sources of the chroot.  By default, mkosi also uses the archive of debugging
+# symbols, which some mirrors lack.
 MKOSI_SOURCES = """\
 mkdir -p mkosi.sandbox/etc/apt/sources.list.d
 awk '/^deb / { print "Types: deb\\nURIs: "$2"\\nSuites: "$3"\\nComponents: "$4
@@ -183,22 +183,22 @@ awk '/^deb / { print "Types: deb\\nURIs: "$2"\\nSuites: "$3"\\nComponents: "$4
 
 @pytest.mark.tool("mkosi")
 def test_recipe__mkosi(chroot, check):
-    """Checks an image with a unified kernel image and mkosi's initramfs.  systemd finds root by its GPT type."""
+    """Checks a unified kernel image with mkosi's initramfs.  systemd finds root by the GPT type of the partition."""
     (chroot.build / "mkosi.conf").write_text(MKOSI + recipe("Put it in an image", "mkosi"))
     (chroot.build / "mkosi.packages").mkdir()
     for package in chroot.build.glob("*.deb"):
         package.rename(chroot.build / "mkosi.packages" / package.name)
     chroot.inside(f"cd /build\n{MKOSI_SOURCES}mkosi build && cp image.raw base.img")
-    check(RecipeGuest("recipe-mkosi", QEMU, chroot.build, loaders.FIRMWARE["ovmf"]))
+    check(RecipeGuest("recipe-mkosi", RECIPE, chroot.build, loaders.FIRMWARE["ovmf"]))
 
 
 @pytest.mark.tool("virt-customize")
 def test_recipe__virt_customize(chroot, check, status_deb):
     _, image = loaders.disks(STABLE, loaders.LOADERS["seabios-grub"], (status_deb,))
-    run("qemu-img", "convert", "-O", "raw", image, chroot.build / "test.img")
+    to_raw(image, chroot.build / "test.img")
     chroot.inside("cd /build; export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg\n"
                   + recipe("Put it in an image", "virt-customize") + "mv test.img base.img\n")
-    check(RecipeGuest("recipe-virt-customize", QEMU, chroot.build))
+    check(RecipeGuest("recipe-virt-customize", RECIPE, chroot.build))
 
 
 @pytest.mark.tool("autopkgtest-build-qemu")
@@ -208,7 +208,7 @@ def test_recipe__autopkgtest_build_qemu(chroot, check):
     write_script(chroot.build / "install-baseimage-udev", recipe("Put it in an image", "where the script"))
     chroot.inside("cd /build\n" + recipe("Put it in an image", "autopkgtest-build-qemu")
                   + "qemu-img convert -O raw test.img base.img\n")
-    check(RecipeGuest("recipe-autopkgtest", QEMU, chroot.build))
+    check(RecipeGuest("recipe-autopkgtest", RECIPE, chroot.build))
 
 
 DOMAIN = """\

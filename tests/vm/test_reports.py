@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks cases from public reports.  In each report, a copy of the root disk was attached to a machine."""
+"""Checks problems from public reports.  In each report, a machine had a copy of its root disk."""
 
 import gzip
 import json
@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from chroots import Chroot, chroot_tree, needs_mounts
+from guest import to_raw
 from images import LOGS, backports, run, unpacked
 from inert import (SERIAL, assert_inert, base_disks, exit_status, found_by_scanners, leaks, plug_base, root_disks,
                    udevd_kills, unplug_base)
@@ -18,7 +19,7 @@ from layouts import SWAP_UUID
 
 @pytest.fixture
 def manual(deb, tmp_path):
-    """Returns a function that finds a literal block in the manual baseimage-udev(7) by the first words of the block."""
+    """Returns a function.  The function finds a literal block of baseimage-udev(7) by the first words of the block."""
     run("dpkg-deb", "-x", deb, tmp_path / "package")
     page = gzip.decompress((tmp_path / "package/usr/share/man/man7/baseimage-udev.7.gz").read_bytes()).decode()
 
@@ -54,7 +55,7 @@ def test_unit__that_needs_the_base_image(boot, manual):
 
 @pytest.mark.all_only
 def test_read__by_every_user(boot, manual):
-    """Checks that the manual's rule lets every user read the base image, but no other disk."""
+    """With the manual's rule, checks that every user can read the base image, but no other disk."""
     read = "setpriv --reuid=65534 --regid=65534 --clear-groups grep -qac ^root: /dev/baseimage"
     modes = "stat -Lc '%a %G' /dev/baseimage /dev/vda /dev/vda1"
     with boot(layout="ext4") as guest:
@@ -90,12 +91,12 @@ def test_try__without_installing(helper, boot, manual, deb):
 
 @pytest.mark.all_only
 def test_mounted__by_hand(boot):
-    """Checks that a mounted partition stays mounted after a further event of the partition or of the disk."""
+    """Checks that a mounted partition stays mounted after another event of the partition or of the disk."""
     with boot(layout="ext4") as guest:
         plug_base(guest)
         guest.run("modprobe loop; mkdir /mnt/loop /mnt/partition;"
                   " mount -o ro,loop,offset=1048576 /dev/baseimage /mnt/loop")
-        # While the queue is stopped, mount can open the partition before the rule deletes the partition.
+        # While udevd's queue is stopped, the rule does not run.  So mount opens the partition before the rule runs.
         guest.run("udevadm control --stop-exec-queue; partx --add /dev/baseimage;"
                   " mount -o ro /dev/vdb1 /mnt/partition; udevadm control --start-exec-queue; udevadm settle")
         guest.run("for name in vdb vdb1; do udevadm trigger --settle --action=change /dev/$name; done; sleep 1")
@@ -107,10 +108,10 @@ def test_mounted__by_hand(boot):
 
 @pytest.mark.all_only       # hot-plugs 20 disks
 def test_udevd__restarted_while_disks_come(boot):
-    """Restarts udevd while 20 base images are hot-plugged.
+    """Restarts udevd while the test hot-plugs 20 base images.
 
-    When udevd restarts, udevd drops the events in its queue.  Then the disks of these events have no properties until
-    the next event.
+    When udevd restarts, udevd drops the events in its queue.  Until the next event, the disks of these events have no
+    properties.
     """
     with boot() as guest:
         guest.run("(for i in $(seq 20); do systemctl reset-failed systemd-udevd; systemctl restart systemd-udevd; done;"
@@ -127,7 +128,7 @@ def test_udevd__restarted_while_disks_come(boot):
         lines = found.pop("udev", []) + found.pop("partitions", [])
         assert {line.split(":")[0].rstrip("0123456789") for line in lines} <= set(dropped)
         assert found == {}
-        # 1: udevd dropped the event of the disk, but handled the event of a partition.  2: udevd handled neither event.
+        # Status 1: udevd dropped the event of a disk, but not of a partition.  Status 2: udevd dropped both events.
         assert exit_status(guest) in ((1, 2) if dropped else (0,))
         guest.run("udevadm trigger --settle --subsystem-match=block")
         assert_inert(guest)
@@ -137,15 +138,15 @@ def test_udevd__restarted_while_disks_come(boot):
 @pytest.mark.all_only
 def test_soft_reboot(boot):
     with boot("around", suite="trixie") as guest:
-        # With "exec sleep", the shell cannot answer before the reboot.
+        # After "exec sleep", this shell gives no answer.  So the next answer comes from the shell after the reboot.
         guest.shell.send("systemctl soft-reboot; exec sleep infinity\n")
         guest.wait_for_system()
         assert guest.run("systemctl show -P SoftRebootsCount") == "1\n"
         assert_inert(guest, read=True, scan=True)
 
 
-# A filter is between the base image and the guest.  FILTERS maps each filter to QEMU options and to a function.  The
-# function adds the filter to the QEMU node of the base image.
+# A filter lies between the guest and the base image.  FILTERS maps each filter to options of QEMU and to a function.
+# The function adds the filter to the QEMU node of the base image.
 FILTERS = {
     "slow": (["-object", "throttle-group,id=slow,x-iops-total=1"],
              lambda node: {"driver": "throttle", "throttle-group": "slow", "file": node}),
@@ -176,7 +177,7 @@ def test_base_image__hard_to_read(kind, boot):
 def test_locked__for_long(suite, boot, manual):
     """Locks the base image until udevd drops the event of the disk.
 
-    Then baseimage-status must report the disk.  After the manual's command, the disk must be inert.
+    Then baseimage-status must report the disk.  After the manual's command, the base image must be inert.
     """
     with boot(suite=suite) as guest:
         before = guest.block_devices()
@@ -195,7 +196,7 @@ def test_locked__for_long(suite, boot, manual):
 @pytest.mark.all_only
 @pytest.mark.parametrize("layout, root", [("dos", "uuid"), ("dos", "partuuid"), ("dos-lvm", "mapper")])
 def test_installer__default_layout(layout, root, boot):
-    """Boots from a disk with a DOS partition table, and with swap space or LVM in a logical partition."""
+    """Boots from a disk with a DOS partition table.  A logical partition has swap space or LVM."""
     with boot("around", root, f"resume=UUID={SWAP_UUID}", layout=layout) as guest:
         assert_inert(guest, scan=True)
         own = root_disks(guest) & set(guest.block_devices().split())
@@ -215,9 +216,9 @@ def test_root__by_place_or_name(attached, root, boot):
 @pytest.mark.all_only
 @pytest.mark.parametrize("last", ["dracut", "plain"])
 def test_initramfs__two_at_once(last, make_disk, boot):
-    """Boots with an initramfs of dracut and an initramfs of initramfs-tools in one file.
+    """Boots with one file that contains an initramfs of dracut and an initramfs of initramfs-tools.
 
-    If both initramfs images have a file of the same name, the kernel uses the file of the last one.
+    If both initramfs images have a file of the same name, the kernel uses the file of the last image.
     """
     first, = {"dracut", "plain"} - {last}
     disk, other = (make_disk("trixie", flavour, "ext4") for flavour in (last, first))
@@ -233,7 +234,7 @@ def test_initramfs__two_at_once(last, make_disk, boot):
     ("bookworm", "backports", "udevadm --version", r"25[4-9]"), ("trixie", "backports", "uname -r", r"[7-9]\."),
     ("testing", "plain", "udevadm --version", r"2[6-9]\d")], ids=["bookworm-backports", "trixie-backports", "testing"])
 def test_release__between_releases(suite, flavour, command, version, boot):
-    """Boots guests with udev or the kernel from backports, and a guest of the next release."""
+    """Boots guests with udev or the kernel from backports, and a guest of the next release (testing)."""
     with boot("around", suite=suite, flavour=flavour) as guest:
         assert re.match(version, guest.run(command))
         assert_inert(guest, read=True)
@@ -242,7 +243,7 @@ def test_release__between_releases(suite, flavour, command, version, boot):
 
 
 @needs_mounts
-@pytest.mark.all_only       # fetches a QEMU
+@pytest.mark.all_only       # fetches QEMU from backports
 def test_qemu__of_backports(boot, tmp_path):
     tree = chroot_tree("trixie-backports-qemu", "QEMU (trixie-backports)", "trixie", "--include=qemu-system-x86",
                        *backports("trixie"))
@@ -258,18 +259,18 @@ def test_qemu__of_backports(boot, tmp_path):
 
 @pytest.mark.all_only
 def test_growroot__larger_own_disk(make_disk, boot, tmp_path):
-    """Checks that cloud-initramfs-growroot grows root on the guest's own disk, and does not write to a base image."""
+    """Checks that cloud-initramfs-growroot enlarges root on the guest's own disk, and writes to no base image."""
     disk = make_disk(flavour="reports", layout="ext4")
     path = tmp_path / "0.raw"
-    run("qemu-img", "convert", "-O", "raw", disk.paths[0], path)
-    run("sfdisk", "--quiet", "--delete", path, "2")     # growroot grows only the last partition
+    to_raw(disk.paths[0], path)
+    run("sfdisk", "--quiet", "--delete", path, "2")     # growroot enlarges only the last partition
     guest = boot("before", "partuuid", disk=replace(disk, paths=(path,)), more=[(path, SERIAL, False)])
     run("qemu-img", "resize", "-q", guest.overlay("disk1"), "2G")
     with guest:
         assert int(guest.run("lsblk -bndo SIZE $(findmnt -nvo SOURCE /)")) > 1 << 30
         assert_inert(guest)
         assert len(base_disks(guest)) == 2
-        guest.run("cmp /dev/vda /dev/vdc")              # /dev/vda is read-only, /dev/vdc is writable
+        guest.run("cmp /dev/vda /dev/vdc")              # /dev/vda is read-only, and /dev/vdc is writable
 
 
 @pytest.mark.all_only
@@ -293,7 +294,7 @@ def test_hibernation__resumes(when, make_disk, boot, tmp_path):
     resume = f"resume=UUID={SWAP_UUID}"
 
     def attach(guest):
-        # If the memory map has changed, the kernel does not resume.  So the test must not hot-plug the disk earlier.
+        # An earlier hot-plug would change the memory map.  If the memory map changes, the kernel does not resume.
         guest.await_console("Run /init as init process")
         guest.plug(disk.paths[0], SERIAL, settle=False)
 
@@ -304,7 +305,7 @@ def test_hibernation__resumes(when, make_disk, boot, tmp_path):
     with boot(append=resume, disk=replace(disk, paths=(path,)), more=base,
               during_boot=None if base else attach) as guest:
         assert guest.run("cat /proc/sys/kernel/random/boot_id /dev/shm/kept") == boot_id
-        # The resumed kernel finds the hot-plugged disk only after it scans the PCI bus.
+        # After the resume, the kernel must scan the PCI bus to find the hot-plugged disk.
         guest.run("echo 1 >/sys/bus/pci/rescan; until ls /sys/block/vdb; do sleep 1; done")
         guest.settle()
         assert_inert(guest, scan=True)
@@ -312,17 +313,18 @@ def test_hibernation__resumes(when, make_disk, boot, tmp_path):
 
 @pytest.mark.all_only       # makes an initramfs and boots two kernels
 def test_kdump__dumps_to_the_own_disk(boot, tmp_path):
-    """Runs the command that postinst prints for kdump's initramfs.  Then checks a crash dump.
+    """Makes a crash dump with an initramfs that has the rule.  The dump must be on the guest's own disk.
 
-    kdump-tools was installed before the package, so kdump's initramfs lacks the rule until this command runs.
+    kdump-tools was installed before the package.  So postinst prints the command that regenerates kdump's initramfs.
     """
     list_files = "lsinitramfs /var/lib/kdump/initrd.img-* | grep -E '59-baseimage.rules|baseimage_id' || :"
     with boot("around", "partuuid", "crashkernel=256M", flavour="reports", layout="ext4") as guest:
         assert guest.run(list_files) == ""
-        # /bin/true replaces update-initramfs, because the guest's main initramfs already has the rule.
+        # /bin/true replaces update-initramfs, because the main initramfs of the guest already has the rule.
         output = guest.run("cd; ln -s /bin/true update-initramfs;"
                            " PATH=$PWD:$PATH /var/lib/dpkg/info/baseimage-udev.postinst configure")
-        command, = re.findall(r"^baseimage-udev: /var/lib/kdump/\S+ was not regenerated; to regenerate it: (.*)", output, re.M)
+        command, = re.findall(r"^baseimage-udev: /var/lib/kdump/\S+ was not regenerated; to regenerate it: (.*)", output,
+                              re.M)
         guest.run(command)
         assert len(guest.run(list_files).split()) == 2
         guest.run("kdump-config unload; kdump-config load; kdump-config status | grep 'ready to kdump'")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks that baseimage-status finds each leak, and that the printed remedy ends the leak."""
+"""Checks that baseimage-status finds each leak (see inert.py), and that the printed remedy ends the leak."""
 
 import re
 import time
@@ -17,9 +17,9 @@ JOURNAL = "journalctl -b -t baseimage-status -o cat"
 
 
 def marks():
-    """Returns the key and the value of each property that the rule sets and that a program reads.
+    """Returns the key and the value of each property that the rule sets, without SYSTEMD_IGNORE.
 
-    No program reads SYSTEMD_IGNORE.
+    No program reads SYSTEMD_IGNORE, so baseimage-status ignores SYSTEMD_IGNORE.
     """
     rule = (SOURCE / "rules/59-baseimage.rules.in").read_text().split("IMPORT{program}")[1]
     return [mark for mark in re.findall(r'^ENV\{([A-Z_]+)\}="([^"]+)"$', rule, re.M) if mark[0] != "SYSTEMD_IGNORE"]
@@ -31,9 +31,9 @@ def trigger(guest, *names):
 
 
 def find(guest, severity="leak"):
-    """Returns the kind, device, evidence and remedy of each finding that is not a note.
+    """Returns the kind, the device, the evidence and the remedy of each finding that is not a note.
 
-    Checks the severity of the findings, and the exit status of baseimage-status.
+    Also checks the severity of these findings, and the exit status of baseimage-status.
     """
     code, findings = status(guest)
     findings = [line for line in findings if line["state"] != "note"]
@@ -69,7 +69,7 @@ def check_links(guest):
     assert find(guest) == [("property", "/dev/vdb", "ID_FS_TYPE=ext4", f"{FIND_RULE}vdb"),
                            ("link", "/dev/vdb", "/dev/disk/by-uuid/1234", f"{FIND_RULE}vdb")]
     remove_rule(guest, "vdb")
-    # With this rule, the link leads to the guest's own disk, because that disk has a higher link priority.
+    # With this rule, /dev/baseimage leads to the guest's own disk, because this disk has a higher link priority.
     write_rule(guest, 'KERNEL=="vda", SYMLINK+="baseimage"', "vda", "vdb")
     (kind, _, evidence, remedy), = find(guest)
     assert (kind, evidence) == ("name", "/dev/baseimage does not lead to the base image")
@@ -94,7 +94,7 @@ def check_partition(guest):
     assert find(guest) == []
 
 
-# Each row has a command that uses /dev/vdc, and the kind, evidence and remedy of the expected finding.
+# Each row has a command that uses /dev/vdc.  The row also has the kind, evidence and remedy of the expected finding.
 USERS = (
     ("mkswap -q /dev/vdc && swapon /dev/vdc", "swap", "/dev/vdc", "swapoff /dev/vdc"),
     ("dmsetup create twin --table '0 2048 linear /dev/vdc 0'", "holder", "dm-0 twin", "dmsetup remove twin"),
@@ -165,7 +165,7 @@ def test_status__each_leak(boot, fault, tmp_path):
 
 @pytest.mark.all_only
 def test_status__serial_of_administrator(boot):
-    """Checks that an administrator's rule can turn a disk into a base image by setting ID_SERIAL to BASEIMAGE."""
+    """Checks a base image with another serial.  A rule of the administrator sets ID_SERIAL to BASEIMAGE."""
     with boot(layout="ext4") as guest:
         guest.write(f"{RULES_D}/50-local.rules", f'KERNEL=="vdb*", ENV{{ID_SERIAL}}="{SERIAL}"\n')
         guest.run(f"rm /{STATUS_RULE}; udevadm control --reload")
@@ -198,7 +198,7 @@ def pack(path):
     return f"find . | cpio --quiet -o -H newc | gzip >{path}"
 
 
-# Maps each fault to the commands that make an initramfs with the fault, and to the evidence of the expected findings.
+# Maps each fault to commands, and to the evidence of the expected findings.  The commands make a faulty initramfs.
 BAD_INITRAMFS = {
     "an older kernel's, without the rule": (
         "cp /boot/initrd.img-$(uname -r) /boot/initrd.img-0; mkdir -p bin; cp /bin/true bin;"
@@ -219,8 +219,7 @@ BAD_INITRAMFS = {
 def test_status__initramfs(boot, fault):
     check = "baseimage-status --initramfs; echo $?"
     with boot() as guest:
-        # On a machine that builds images, no base image is attached.  The option --initramfs must also work on such a
-        # machine.
+        # A machine that builds images has no base image.  The option --initramfs must also work on such a machine.
         assert guest.run(check) == "No base image attached.\n3\n"
         plug_base(guest)
         assert guest.run(check).endswith("\n0\n")
