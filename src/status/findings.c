@@ -63,7 +63,7 @@ char *format(const char *template, ...) {
         return check_memory(n < 0 ? NULL : text);
 }
 
-/* Frees text, and returns a copy.  In the copy, \xNN replaces each byte that is not printable ASCII. */
+/* Returns a copy of text, in which \xNN replaces each byte that is not printable ASCII.  Frees text. */
 static char *escape(char *text) {
         char *escaped = check_memory(malloc(strlen(text) * 4 + 1)), *end = escaped;
 

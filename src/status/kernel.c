@@ -85,7 +85,7 @@ static void check_mounts(struct status *s, const char *path, bool swaps) {
                 add_error(s, NULL, path + strlen(ROOT), r);
         while (r == 0 && mnt_table_next_fs(table, lines, &fs) == 0) {
                 const char *place = swaps ? mnt_fs_get_source(fs) : mnt_fs_get_target(fs);
-                /* A btrfs mount does not show a disk's device number, so this line uses the source. */
+                /* A btrfs mount has no device number of a disk, but has the device node as its source. */
                 struct device *device = device_by_source(s, mnt_fs_get_source(fs));
                 for_each_device (d, s)
                         if (!swaps && d->devnum == mnt_fs_get_devno(fs))

@@ -27,7 +27,7 @@ static struct libscols_table *new_table(bool json) {
         return table;
 }
 
-/* Adds a line to the table, and frees device and evidence. */
+/* Adds a line to the table.  Then frees the strings "device" and "evidence". */
 static struct libscols_line *add_line(struct libscols_table *table, struct libscols_line *parent,
                                       char *device, const char *state, const char *kind, char *evidence,
                                       const char *remedy) {

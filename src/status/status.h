@@ -23,7 +23,7 @@ enum kind {
         KIND_RULE_DISABLED, KIND_RULE_MISSING, KIND_MARK, KIND_PROPERTY, KIND_EXTRA_LINK,
         KIND_MISSING_LINK, KIND_PARTITION,
         KIND_ROOT_MOUNT, KIND_MOUNT, KIND_SWAP, KIND_HOLDER, KIND_BTRFS, KIND_LOOP, KIND_INITRAMFS,
-        /* If there is no leak, these kinds set the state to unknown.  For bind rules, see src/driver.h. */
+        /* If there is no leak, these kinds set the state to unknown.  src/driver.h explains bind rules. */
         KIND_ERROR, KIND_PENDING, KIND_NO_DRIVER, KIND_BIND_PENDING,
         /* These kinds are notes.  A note does not change the state. */
         KIND_LVM_CONTENT, KIND_CONTENT, KIND_OPTION, KIND_ACCESS,
@@ -70,7 +70,7 @@ const char *kind_to_string(enum kind kind);
 /* Adds a finding.  If the finding belongs to no base image, d is NULL.  In the remedy, name replaces %s. */
 __attribute__((format(printf, 5, 6))) void add_finding(struct status *s, struct device *d, enum kind kind,
                                                        const char *name, const char *evidence, ...);
-/* Adds a finding of KIND_ERROR: "cannot read WHAT".  error: an errno, positive or negative */
+/* Adds a finding of KIND_ERROR with the evidence "cannot read WHAT".  error: an errno or -errno */
 void add_error(struct status *s, struct device *d, const char *what, int error);
 /* Returns whether the finding belongs to the disk.  A finding of no base image belongs to the disk NULL. */
 bool is_of_disk(const struct finding *f, const struct device *disk);
@@ -78,7 +78,7 @@ bool is_of_disk(const struct finding *f, const struct device *disk);
 enum state state_of(const struct status *s, const struct device *disk);
 
 /* find.c */
-/* If the name of a device in the subsystem matches "names", calls callback.  Adds errors as findings. */
+/* Calls callback for each device of the subsystem whose name matches "names".  Adds errors as findings. */
 void each_sd_device(struct status *s, const char *subsystem, const char *names,
                     void (*callback)(struct status *s, sd_device *dev, const char *name));
 /* If a path matches the glob(7) pattern, calls callback.  Frees pattern.  Adds errors as findings. */

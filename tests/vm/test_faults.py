@@ -85,9 +85,9 @@ OUTPUTS = {
 
 @pytest.mark.all_only
 def test_names__hostile(boot, fault):
-    """Checks that baseimage-status and udev print hostile names with escapes.
+    """Checks that baseimage-status and udev escape the special characters of hostile names.
 
-    The package is not installed, so baseimage-status reports the links, labels and mount points with these names.
+    baseimage-udev is not installed, so baseimage-status reports links, labels and mount points that have hostile names.
     """
     with boot(layout="beside", package=False) as guest:
         plug_base(guest)

@@ -31,7 +31,8 @@ def source(directory):
 
 # This command mounts a file system that reports 64 GiB of free space.
 ROOM = 'mount -t tmpfs -o size=64g none "$XDG_CACHE_HOME"'
-# Each requirement has a prefix and the expected message.  The prefix runs a command without the requirement.
+# Each requirement has the start of a command line, and the expected message.  With this start, a command runs where
+# the requirement is not met.
 LACKS = {
     # Only guests need these requirements, so the test checks the requirements only with tests/demo.
     "an ordinary user's ids": (["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
