@@ -116,12 +116,11 @@ IDLE_GENERATORS = ("debug integritysetup rc-local run ssh system-update sysv tpm
                    " factory-reset bless-boot").split()
 # Guests of the flavour autopkgtest need these units for the login prompt.  Other guests do not need these units.
 LOGIN_UNITS = "getty.target systemd-logind.service systemd-user-sessions.service".split()
-# The flavours autopkgtest, others and reports need COMMON_IDLE_UNITS, and the udev rule that starts baseimage-status.
-# In other guests, the tests run baseimage-status, so a link to /dev/null masks the udev rule.  The initramfs generators
-# copy /etc/udev/rules.d, so the link is in another directory.
+# The flavours "autopkgtest", "others" and "reports" need dbus.service at boot, and the udev rule that starts
+# baseimage-status.  In all other flavours, the tests start baseimage-status themselves, so a link to /dev/null masks
+# this udev rule.  The initramfs generators copy /etc/udev/rules.d, so the link is in a different directory.
 STATUS_RULE = "usr/local/lib/udev/rules.d/90-baseimage-status.rules"
-COMMON_IDLE_UNITS = ("kmod-static-nodes.service systemd-tmpfiles-setup.service systemd-tmpfiles-setup-dev.service"
-                     " systemd-tmpfiles-setup-dev-early.service multi-user.target.wants/dbus.service").split()
+DBUS_AT_BOOT = "multi-user.target.wants/dbus.service"
 
 
 class Unavailable(Exception):
@@ -550,7 +549,7 @@ def configure(directory, flavour):
     if flavour != "autopkgtest":
         masked += [units / unit for unit in LOGIN_UNITS]
     if flavour not in ("autopkgtest", "others", "reports"):
-        masked += [units / unit for unit in COMMON_IDLE_UNITS] + [directory / STATUS_RULE]
+        masked += [units / DBUS_AT_BOOT, directory / STATUS_RULE]
     links = {units / "sysinit.target.wants/test-shell.service": "/etc/systemd/system/test-shell.service"}
     for path, target in (links | dict.fromkeys(masked, "/dev/null")).items():
         path.parent.mkdir(parents=True, exist_ok=True)
