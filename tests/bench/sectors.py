@@ -52,7 +52,8 @@ def readers(guest, found, scan):
         units[int(fields.get("ExecMainPID") or 0)] = fields.get("Id")
     sums = Counter()
     for (comm, pid), rows in found.items():
-        # In the trace, the kernel's reads have the name of the process that binds the disk.  This loop removes these reads.
+        # In the trace, the kernel's reads have the name of the process that binds the disk.  This loop removes the
+        # kernel's reads.
         for at in range(len(rows) - len(scan), -1, -1):
             if rows[at:at + len(scan)] == scan:
                 del rows[at:at + len(scan)]
