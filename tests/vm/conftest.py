@@ -15,7 +15,7 @@ from inert import SERIAL
 
 # The tests in these files take the most time.  pytest starts these tests first, so that all workers of pytest end at
 # about the same time.
-LONGEST = "test_autopkgtest", "test_loaders", "test_other_devices", "test_package", "test_attached"
+LONGEST = "test_autopkgtest", "test_loaders", "test_other_devices", "test_status", "test_package", "test_attached"
 
 
 def pytest_addoption(parser):
