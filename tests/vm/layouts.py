@@ -99,9 +99,9 @@ def sparse(path, size):
     return path
 
 
-def rounded_size(path, unit=MIB):
-    """Returns the size of a file in bytes, rounded up to a multiple of "unit"."""
-    return -(-os.path.getsize(path) // unit) * unit
+def rounded_size(path):
+    """Returns the size of a file in bytes, rounded up to a multiple of MIB."""
+    return -(-os.path.getsize(path) // MIB) * MIB
 
 
 def copy_into(source, target, offset):
