@@ -201,8 +201,7 @@ def pack(path):
 # Maps each fault to commands, and to the evidence of the expected findings.  The commands make a faulty initramfs.
 BAD_INITRAMFS = {
     "an older kernel's, without the rule": (
-        "cp /boot/initrd.img-$(uname -r) /boot/initrd.img-0; mkdir -p bin; cp /bin/true bin;"
-        f" {pack('/boot/initrd.img-0')}",
+        f"mkdir bin; cp /bin/true bin; {pack('/boot/initrd.img-0')}",
         ["/boot/initrd.img-0 lacks 59-baseimage.rules", "/boot/initrd.img-0 lacks baseimage_id"]),
     "kdump's, without the helper": (
         "mkdir -p /var/lib/kdump usr/lib/udev/rules.d; echo x >usr/lib/udev/rules.d/59-baseimage.rules;"
@@ -222,7 +221,8 @@ def test_status__initramfs(boot, fault):
         # A machine that builds images has no base image.  The option --initramfs must also work on such a machine.
         assert guest.run(check) == "No base image attached.\n3\n"
         plug_base(guest)
-        assert guest.run(check).endswith("\n0\n")
+        # An emulated guest lists the files of the real initramfs slowly.  So the test lists these files only once.
+        guest.run("mv /boot/initrd.img-* /root")
         for what, (command, expected) in BAD_INITRAMFS.items():
             with fault(what):
                 guest.run(f"rm -rf /root/fs; mkdir /root/fs; cd /root/fs; {command}; cd /")
