@@ -73,9 +73,11 @@ int unbind_until_coldplug(const char *device) {
         if (mkdir(BASEIMAGE_BIND_RULES_D, 0755) < 0 && errno != EEXIST)
                 return -errno;
         int r = write_file(rule_path, O_CREAT | O_TRUNC, rule_start, device, rule_end);
-        if (r == 0)
-                r = write_file(BASEIMAGE_DRIVER_D "/unbind", 0, device, "", "");
-        if (r < 0)
+        if (r < 0) {
                 unlink(rule_path);
-        return r;
+                return r;
+        }
+        /* If an earlier event has already unbound the disk, this write fails.  Then the bind rule
+         * must stay, because only the bind rule binds the disk again. */
+        return write_file(BASEIMAGE_DRIVER_D "/unbind", 0, device, "", "");
 }

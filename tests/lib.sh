@@ -11,7 +11,7 @@ DEMO_PACKAGES="btrfs-progs dosfstools dpkg-dev e2fsprogs fdisk mmdebstrap python
 TEST_PACKAGES="$DEMO_PACKAGES bcache-tools clang-format clang-tidy codespell cryptsetup-bin devscripts git
 	lintian mandoc python3-pytest python3-pytest-xdist shellcheck udev xfsprogs"
 # shellcheck disable=SC2034
-ALL_PACKAGES="arch-test autopkgtest clang gcovr libclang-rt-dev ovmf qemu-system-arm qemu-user valgrind"
+ALL_PACKAGES="arch-test autopkgtest gcovr ovmf qemu-system-arm qemu-user"
 
 # In this directory, tests/vm/images.py stores the Debian systems and the disks of the guests.
 CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/baseimage-udev

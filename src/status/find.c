@@ -30,20 +30,23 @@ void each_sd_device(struct status *s, const char *subsystem, const char *names,
         sd_device_enumerator_unref(enumerator);
 }
 
-/* If this function returns true, glob() fails.  If a directory does not exist, glob() must not fail. */
+static int glob_error; /* the errno of a directory that exists, but that glob() cannot read */
+
 static int on_glob_error(const char *path, int error) {
         (void)path;
-        return error != ENOENT && error != ENOTDIR;
+        glob_error = error == ENOENT || error == ENOTDIR ? glob_error : error;
+        return 0;
 }
 
 void each_path(struct status *s, struct device *d, char *pattern,
                void (*callback)(struct status *s, struct device *d, const char *path)) {
         glob_t paths = { 0 };
 
-        int r = glob(pattern, GLOB_BRACE, on_glob_error, &paths);
-        if (r != 0 && r != GLOB_NOMATCH)
-                add_error(s, d, pattern, EIO);
-        for (size_t i = 0; r == 0 && i < paths.gl_pathc; i++)
+        glob_error = 0;
+        check_memory(glob(pattern, GLOB_BRACE, on_glob_error, &paths) == GLOB_NOSPACE ? NULL : pattern);
+        if (glob_error != 0)
+                add_error(s, d, pattern, glob_error);
+        for (size_t i = 0; i < paths.gl_pathc; i++)
                 callback(s, d, paths.gl_pathv[i]);
         globfree(&paths);
         free(pattern);
@@ -60,12 +63,11 @@ static bool is_serial(const char *serial) {
 /* Returns 1 for a base image, 0 for any other disk, or a negative errno. */
 static int is_base_image(sd_device *disk) {
         const char *serial;
-        int in_sysfs, in_record;
+        int in_sysfs = sd_device_get_sysattr_value(disk, "serial", &serial);
 
-        in_sysfs = sd_device_get_sysattr_value(disk, "serial", &serial);
         if (in_sysfs >= 0 && is_serial(serial))
                 return 1;
-        in_record = sd_device_get_property_value(disk, "ID_SERIAL", &serial);
+        int in_record = sd_device_get_property_value(disk, "ID_SERIAL", &serial);
         if (in_record >= 0 && is_serial(serial))
                 return 1;
         if (in_sysfs < 0 && in_sysfs != -ENOENT)
@@ -128,7 +130,6 @@ struct device *device_by_path(const struct status *s, const char *path) {
 static bool is_unchanged(const struct device *d) {
         sd_device *now = NULL;
         dev_t devnum;
-
         bool same = sd_device_new_from_subsystem_sysname(&now, "block", d->name) >= 0 &&
                     sd_device_get_devnum(now, &devnum) >= 0 && devnum == d->devnum &&
                     (*d->partition || is_base_image(now) > 0);
@@ -143,6 +144,6 @@ void recheck_disks(struct status *s) {
                 for_each_finding (f, s)
                         if (is_of_disk(f, d->disk))
                                 f->kind = KIND_NONE;
-                add_finding(s, d, KIND_ERROR, "", "the disk was detached or replaced during the check");
+                add_finding(s, d, KIND_ERROR, "", "the device was detached or replaced during the check");
         }
 }

@@ -17,10 +17,9 @@ static const struct {
         [KIND_MARK] = { "mark", FIND_RULE },
         [KIND_PROPERTY] = { "property", FIND_RULE },
         [KIND_EXTRA_LINK] = { "link", FIND_RULE },
-        [KIND_MISSING_LINK] = { "name", "find the device that has this link: udevadm info /dev/baseimage; "
-                                        "then: " TRIGGER },
-        [KIND_PARTITION] = { "partition",
-                             "close the program that has it open (fuser -v /dev/%s), then: " TRIGGER },
+        [KIND_MISSING_LINK] = { "name", "find the device with this link (udevadm info), then: " TRIGGER },
+        [KIND_PARTITION] = { "partition", "close the program that has it open (fuser -v /dev/%s; if none: "
+                                          "journalctl -b -u systemd-udevd), then: " TRIGGER },
         [KIND_ROOT_MOUNT] = { "mount",
                               "give the guest's own disk another serial, or boot again with the rule in "
                               "the initramfs" },
@@ -29,8 +28,8 @@ static const struct {
         [KIND_HOLDER] = { "holder", "%s" BOOT_AGAIN },
         [KIND_BTRFS] = { "btrfs", "unmount this file system, then: btrfs device scan --forget" BOOT_AGAIN },
         [KIND_LOOP] = { "loop", "unmount /dev/%s, then: losetup -d /dev/%s" },
-        [KIND_INITRAMFS] = { "initramfs",
-                             "update-initramfs -u -k all, or: dracut --force --regenerate-all" },
+        [KIND_INITRAMFS] = { "initramfs", "install baseimage-udev (or unmask its rule), then: "
+                                          "dpkg-reconfigure baseimage-udev" },
         [KIND_ERROR] = { "error",
                          "run baseimage-status as root; if the disk was just attached, run it again" },
         [KIND_PENDING] = { "pending", "udevadm settle; udevadm trigger --action=add --settle /dev/%s" },

@@ -35,7 +35,7 @@ struct sd_device_enumerator {
         size_t n, next;
 };
 
-/* This array keeps all memory until exit.  So valgrind and the sanitizers report no leak. */
+/* This array keeps all memory until exit.  So the sanitizers report no leak. */
 static void *allocations[4096];
 
 static void *keep(void *memory) {

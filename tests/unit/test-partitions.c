@@ -109,12 +109,6 @@ START_TEST(one__deleted) {
 }
 END_TEST
 
-START_TEST(one__not_there) {
-        ck_assert_int_eq(delete_partition(DISK, 3), 0);
-        ck_assert_int_eq(slept_ms, 0);
-}
-END_TEST
-
 START_TEST(one__closed_in_time) {
         busy_count[3] = 7;
         ck_assert_int_eq(delete_partition(DISK, 3), 0);
@@ -145,7 +139,6 @@ int main(void) {
         tcase_add_test(tests, all__others_after_error);
         tcase_add_test(tests, all__disk_gone);
         tcase_add_test(tests, one__deleted);
-        tcase_add_test(tests, one__not_there);
         tcase_add_test(tests, one__closed_in_time);
         tcase_add_test(tests, one__open_for_two_seconds);
         tcase_add_test(tests, one__error_at_once);

@@ -45,7 +45,7 @@ static int run_status(const char *command, const char *arguments) {
 #define FIND_RULE "find the rule that interferes: udevadm test --action=change /sys/class/block/"
 #define BOOT_AGAIN "; if root is on it, boot again with the rule in the initramfs"
 #define AGAIN "run baseimage-status as root; if the disk was just attached, run it again"
-#define INITRAMFS "update-initramfs -u -k all, or: dracut --force --regenerate-all"
+#define INITRAMFS "install baseimage-udev (or unmask its rule), then: dpkg-reconfigure baseimage-udev"
 #define UNMOUNT(point) "umount " point "; make sure that /etc/fstab does not mount it"
 
 #define DETACH "rm -r sys/class/block/vdb"
@@ -63,11 +63,11 @@ static int run_status(const char *command, const char *arguments) {
 #define PROPERTY(text) LEAK("property", text, FIND_RULE "vdb")
 #define NO_LINK(link)                                                                                       \
         LEAK("name", link " does not lead to the base image",                                               \
-             "find the device that has this link: udevadm info /dev/baseimage; then: " TRIGGER "vdb")
+             "find the device with this link (udevadm info), then: " TRIGGER "vdb")
 #define LOOP(device)                                                                                        \
         LEAK("loop", device " shows its content", "unmount " device ", then: losetup -d " device)
 #define MOUNT(point) LEAK("mount", point, UNMOUNT(point))
-#define REPLACED "unknown", "vdb", "error", "the disk was detached or replaced during the check", AGAIN
+#define REPLACED "unknown", "vdb", "error", "the device was detached or replaced during the check", AGAIN
 #define UNREADABLE(what) "unknown", "-", "error", "cannot read " what, AGAIN
 #define NOTE(kind, evidence, remedy) "note", "vdb", kind, evidence, remedy
 
@@ -232,8 +232,8 @@ static const struct {
         { "device vdb1 17", "vdb1", 1,
           HEADINGS "/dev/vdb leaking disk 1 partition\n"
                    "`-vdb1 leak partition programs that scan disks see a duplicate\n" TO_DO
-                   "partition: close the program that has it open (fuser -v /dev/vdb1), then: " TRIGGER
-                   "vdb1\n" },
+                   "partition: close the program that has it open (fuser -v /dev/vdb1; if none: journalctl "
+                   "-b -u systemd-udevd), then: " TRIGGER "vdb1\n" },
         { "device vdb1 17; touch sys/class/block/vdb1/gone.now", "-q", 2, "" },
         { "device vdb1 17; set_property vdb baseimage_udev=partitions", "-q", 0, "" },
         { "for n in 1 2 3 10; do device vdb$n 1$n; without_rule vdb$n; done; without_rule vdb;"
@@ -277,7 +277,7 @@ static const struct {
         { "initramfs boot/initrd.img-1 x; printf '#!/bin/sh\\nexit 1\\n' >bin/lsinitramfs;"
           " cp bin/lsinitramfs bin/lsinitrd; chmod +x bin/*; " DETACH,
           "--initramfs", 2,
-          NO_BASE_IMAGE HEADINGS
+          "No base image found.\n" HEADINGS
           "- unknown error cannot list /boot/initrd.img-1 with lsinitramfs or lsinitrd"
           " (nor a UKI with objcopy)\n" TO_DO "error: " AGAIN "\n" },
         { "complete_initramfs boot/initrd.img-1; printf '#!/bin/sh\\nexit 1\\n' >bin/lsinitramfs;"

@@ -262,7 +262,7 @@ class Guest:
                 time.sleep(0.05)
         raise BootFailed("QEMU: " + (self.directory / "qemu.log").read_text())
 
-    def expect(self, pattern, silence=SILENCE_SECONDS, repeat=""):
+    def expect(self, pattern, repeat=""):
         """Waits until the output of the shell matches a pattern.  Raises the same exceptions as wait_until().
 
         Every 5 s, sends the text in the argument "repeat" to the shell.
@@ -277,13 +277,13 @@ class Guest:
             except (pexpect.EOF, OSError):
                 self.process.wait()
             return False
-        self.wait_until(printed, silence)
+        self.wait_until(printed)
 
-    def wait_until(self, condition, silence=SILENCE_SECONDS):
+    def wait_until(self, condition):
         """Waits until condition() returns a true value.
 
-        If QEMU has ended or the boot has failed, raises BootFailed.  The argument "silence" is a number of seconds.
-        If the console, the output of the shell and the value of condition() do not change for this time, raises Silent.
+        If QEMU has ended or the boot has failed, raises BootFailed.  If the console, the output of the shell and the
+        value of condition() do not change for SILENCE_SECONDS, raises Silent.
         """
         state, since = None, time.monotonic()
         while not (value := condition()):
@@ -294,8 +294,8 @@ class Guest:
                 state, since = now, time.monotonic()
             elif maintenance and time.monotonic() > since + MAINTENANCE_SECONDS:
                 raise BootFailed(f"{self.console_tail()}\n{maintenance[0].strip()}")
-            elif time.monotonic() > since + silence:
-                raise Silent(f"{self.console_tail()}\nno change for {silence} s")
+            elif time.monotonic() > since + SILENCE_SECONDS:
+                raise Silent(f"{self.console_tail()}\nno change for {SILENCE_SECONDS} s")
             time.sleep(0.2)
 
     def read_console(self):
@@ -309,15 +309,14 @@ class Guest:
     def console_tail(self):
         return "\n".join(self.console.read_text(errors="replace").splitlines()[-25:])
 
-    def run(self, command, check=True, timeout=SILENCE_SECONDS):
+    def run(self, command, check=True):
         """Runs shell commands in the guest.  Returns the output of the commands.
 
-        The argument "timeout" becomes the argument "silence" of wait_until().  If the argument "check" is true and the
-        last command fails, raises RuntimeError.
+        If the argument "check" is true and the last command fails, raises RuntimeError.
         """
         mark = f"{PROMPT}{next(self.numbers)}-"
         self.shell.send(f"{{ {command}\n}} 2>&1; echo {mark}$?.\n")
-        self.expect(f"{mark}(\\d+)\\.\n", timeout)
+        self.expect(f"{mark}(\\d+)\\.\n")
         status, output = int(self.shell.match.group(1)), self.shell.before
         if check and status:
             raise RuntimeError(f"in the guest, {command!r} exited {status}: {output}")

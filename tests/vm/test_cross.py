@@ -9,19 +9,10 @@ from images import run, static_qemu, write_script
 KIB = 1024
 
 
-@pytest.fixture(scope="module")
-def unit_test(tmp_path_factory):
-    """Builds the unit test of the helper for this machine.  Returns the path of the unit test."""
-    build = tmp_path_factory.mktemp("unit") / "build"
-    run("meson", "setup", build, "-Dmusl=disabled", cwd=SOURCE)
-    run("meson", "compile", "-C", build, "test-baseimage_id")
-    return build / "tests/unit/test-baseimage_id"
-
-
 @needs_mounts
 @pytest.mark.all_only
 @pytest.mark.parametrize("suite, architecture", [("trixie", "arm64"), *(("sid", name) for name in [NATIVE, *TRIPLETS])])
-def test_cross(suite, architecture, unit_test, tmp_path):
+def test_cross(suite, architecture, tmp_path):
     chroot = Chroot(build_tree(suite, architecture), tmp_path)
     copy_source(chroot.build / "source")
     chroot.inside("cd /build/source\n"
@@ -38,4 +29,6 @@ def test_cross(suite, architecture, unit_test, tmp_path):
         # gcc uses instructions of loong64 that the qemu-user of Debian 12 does not emulate.
         emulator = static_qemu() / emulator
     write_script(tmp_path / "program", f"#!/bin/sh\nexec {emulator} {helper} \"$@\"\n")
-    assert "100%: " in run(unit_test, env={"HELPER": str(tmp_path / "program")})
+    version = run("dpkg-deb", "-f", deb, "Version").strip().split("-")[0]
+    run("/usr/bin/python3", SOURCE / "tests/unit/test_baseimage_id.py",
+        env={"HELPER": str(tmp_path / "program"), "VERSION": version})

@@ -57,7 +57,8 @@ def test_storm__sixteen_while_triggered(boot, fault):
             for _ in range(16):
                 plug_base(guest, settle=False)
             guest.wait_until(lambda: len(base_disks(guest)) == 16)
-            guest.run("wait; udevadm settle --timeout=1200", timeout=1200)
+            guest.run("wait")
+            guest.settle()
             assert_inert(guest)
         with fault("a change of each partition at once"):
             guest.run("for p in /sys/block/vd*/vd*; do echo change >$p/uevent; done; udevadm settle")
@@ -69,10 +70,6 @@ def test_storm__sixteen_while_triggered(boot, fault):
 HOSTILE = """\
 import os
 name = "x\\nE:FORGED=1\\n%s\\"'\\\\ \\x1b[31m"
-deep = "/dev/" + "/".join(["d" * 200] * 19)
-os.makedirs(deep)
-for link in ("/dev/" + name, deep + "/" + name):
-    os.symlink("/dev/vdb1", link)
 os.mkdir("/mnt/" + name)
 """
 OUTPUTS = {
@@ -87,7 +84,7 @@ OUTPUTS = {
 def test_names__hostile(boot, fault):
     """Checks that baseimage-status and udev escape the special characters of hostile names.
 
-    baseimage-udev is not installed, so baseimage-status reports links, labels and mount points that have hostile names.
+    baseimage-udev is not installed, so baseimage-status reports labels and mount points that have hostile names.
     """
     with boot(layout="beside", package=False) as guest:
         plug_base(guest)
