@@ -23,6 +23,13 @@ fail() {
 	[ -z "$1" ] || { echo "$0: $1" >&2 && exit 2; }
 }
 
+# help ARGUMENT: if ARGUMENT is -h or --help, prints the comment at the top of this script, and exits.
+help() {
+	case "$1" in
+	-h | --help) sed -n '3,/^set/s/^# \?//p' "$0" && exit ;;
+	esac
+}
+
 # build_depends: prints build-essential and the build dependencies in debian/control.
 build_depends() {
 	echo build-essential
@@ -92,11 +99,6 @@ no_guests() {
 	elif ! ls "$CACHE"/trees/*.tar.zst >/dev/null 2>&1 && ! online; then
 		echo "no network: Debian cannot be fetched"
 	fi
-}
-
-# need_guests GIB: if this machine cannot boot guests, prints the reason and exits.
-need_guests() {
-	fail "$(no_guests "$1")"
 }
 
 # begin: makes the temporary directory $work, and in $work the file $BASEIMAGE_PROGRESS.

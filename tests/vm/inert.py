@@ -246,11 +246,6 @@ def status(guest):
     return int(code), [line for line in lines if line["kind"] != "disk"]
 
 
-def exit_status(guest):
-    """Returns the exit status of baseimage-status."""
-    return int(guest.run("baseimage-status --quiet >/dev/null; echo $?"))
-
-
 def udevd_kills(guest):
     """Returns the lines of udevd's journal that report a killed worker or a timeout."""
     return guest.run("journalctl -b -u systemd-udevd --no-pager | grep -iE 'kill|timed out' || :")

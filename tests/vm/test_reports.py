@@ -12,7 +12,7 @@ import pytest
 from chroots import Chroot, chroot_tree, needs_mounts
 from guest import to_raw
 from images import LOGS, backports, run, unpacked
-from inert import (SERIAL, assert_inert, base_disks, exit_status, found_by_scanners, leaks, plug_base, root_disks,
+from inert import (SERIAL, assert_inert, base_disks, found_by_scanners, leaks, plug_base, root_disks, status,
                    udevd_kills, unplug_base)
 from layouts import SWAP_UUID
 
@@ -112,7 +112,7 @@ def test_udevd__restarted_while_disks_come(boot):
         assert {line.split(":")[0].rstrip("0123456789") for line in lines} <= set(dropped)
         assert found == {}
         # Status 1: udevd dropped the event of a disk, but not of a partition.  Status 2: udevd dropped both events.
-        assert exit_status(guest) in ((1, 2) if dropped else (0,))
+        assert status(guest)[0] in ((1, 2) if dropped else (0,))
         guest.run("udevadm trigger --settle --subsystem-match=block")
         assert_inert(guest)
         assert udevd_kills(guest) == ""
@@ -151,7 +151,7 @@ def test_base_image__hard_to_read(kind, boot):
     with guest:
         assert_inert(guest)
         assert udevd_kills(guest) == ""
-        assert exit_status(guest) in (0, 2)
+        assert status(guest)[0] in (0, 2)
         assert ("I/O error, dev vda" in guest.run("dmesg")) == (kind == "unreadable")
 
 
@@ -170,10 +170,10 @@ def test_locked__for_long(suite, boot, manual):
         guest.run("(flock -x /dev/vdb sleep 240; touch /run/released) </dev/null >/dev/null 2>&1 & sleep 1;"
                   " udevadm control --start-exec-queue; until [ -e /run/released ]; do sleep 5; done")
         guest.settle()
-        assert "udev" in leaks(guest) and exit_status(guest) in (1, 2)
+        assert "udev" in leaks(guest) and status(guest)[0] in (1, 2)
         guest.run(manual("udevadm trigger --settle /dev/vdb"))
         assert_inert(guest)
-        assert exit_status(guest) == 0
+        assert status(guest)[0] == 0
 
 
 @pytest.mark.all_only
