@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Counts the sectors that each program reads from the base image.
 
-To count the sectors, this program reads the kernel's trace.  The arguments are the names of Debian releases.
+To count the sectors, this program reads the kernel's trace.
 
 The kernel also reads sectors, because the kernel searches for partitions.  The table does not count these reads.  To
 recognise these reads, this program stops udevd, and hot-plugs the base image.  Then only the kernel reads the disk.
 """
 
+import itertools
 import re
-import sys
 from collections import Counter
 
 from bench import Table, log, package
@@ -18,8 +18,8 @@ from images import Unavailable
 from inert import SERIAL, base_disks
 from layouts import disk
 
-# "bullseye" can also be an argument.  The table has no limits for bullseye, which has older LVM and btrfs programs.
-SUITES = sys.argv[1:] or ["bookworm", "trixie"]
+# These are the releases and the initramfs generators of the guests.
+GUESTS = [("bookworm", "initramfs-tools"), ("trixie", "initramfs-tools"), ("trixie", "dracut")]
 LAYOUTS = ["btrfs", "lvm", "md"]
 # In the initramfs, a scanner reads sectors at the start of the disk, until the scanner finds the partition table.
 BOOT_LIMIT = 8192
@@ -82,17 +82,15 @@ def hotplug_reads(guest, path):
     return found
 
 
-def measure(suite, flavour, layout, deb):
+def measure(case, deb):
     """Returns the sectors that each program reads at boot, and the sectors that each program reads after a hot-plug.
 
     The argument "deb" is the package, or None for a guest without the package.
     """
-    image = disk(suite, flavour, layout, (deb,) if deb else ())
+    image = disk(case.suite, case.flavour, case.layout, (deb,) if deb else ())
     path, = image.paths
-    name_of_root, root = list(image.roots.items())[0]
-    generator = "dracut" if flavour == "dracut" else "initramfs-tools"
-    options = kernel_options(Case(suite, generator, layout, "after", name_of_root))
-    name = f"bench-sectors-{suite}-{flavour}-{layout}-{'with' if deb else 'without'}"
+    root, options = next(iter(image.roots.values())), kernel_options(case)
+    name = f"bench-sectors-{case.suite}-{case.generator}-{case.layout}-{'with' if deb else 'without'}"
     # With a base image, a guest without the package could mount the base image as root, or fail to boot.  So without
     # the package, the guest boots without a base image.
     disks = [(path, None, False), *([(path, SERIAL, True)] if deb else [])]
@@ -114,20 +112,18 @@ def format_sums(sums):
 def main():
     deb = package()
     table = Table("Sectors of the base image read by userspace")
-    for suite in SUITES:
-        for flavour in ("plain",) if suite in ("bullseye", "bookworm") else ("plain", "dracut"):
-            for layout in LAYOUTS:
-                try:
-                    boot, hotplug = measure(suite, flavour, layout, deb)
-                    _, without = measure(suite, flavour, layout, None)
-                except (Unavailable, BootFailed) as reason:
-                    log(f"left out: {suite}, {flavour}, {layout}: {reason}")
-                    continue
-                where = f"{suite}, {'dracut' if flavour == 'dracut' else 'initramfs-tools'}, root on {layout}"
-                table.row(f"{where}: hot-plugged, without the package", format_sums(without))
-                for what, sums, limit in (("hot-plugged", hotplug, 0), ("at boot", boot, BOOT_LIMIT)):
-                    verdict = (f"≤ {limit}" if limit else "0", sum(sums.values()) <= limit, True)
-                    table.row(f"{where}: {what}", format_sums(sums), *(verdict if suite != "bullseye" else ()))
+    for (suite, generator), layout in itertools.product(GUESTS, LAYOUTS):
+        case = Case(suite, generator, layout, "after", "")
+        try:
+            boot, hotplug = measure(case, deb)
+            _, without = measure(case, None)
+        except (Unavailable, BootFailed) as reason:
+            log(f"left out: {suite}, {generator}, {layout}: {reason}")
+            continue
+        where = f"{suite}, {generator}, root on {layout}"
+        table.row(f"{where}: hot-plugged, without the package", format_sums(without))
+        table.row(f"{where}: hot-plugged", format_sums(hotplug), "0", not hotplug, True)
+        table.row(f"{where}: at boot", format_sums(boot), f"≤ {BOOT_LIMIT}", sum(boot.values()) <= BOOT_LIMIT, True)
     table.end()
 
 
