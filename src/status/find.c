@@ -45,7 +45,7 @@ void each_path(struct status *s, struct device *d, char *pattern,
         glob_error = 0;
         check_memory(glob(pattern, GLOB_BRACE, on_glob_error, &paths) == GLOB_NOSPACE ? NULL : pattern);
         if (glob_error != 0)
-                add_error(s, d, pattern, glob_error);
+                add_error(s, d, pattern + strlen(ROOT), glob_error);
         for (size_t i = 0; i < paths.gl_pathc; i++)
                 callback(s, d, paths.gl_pathv[i]);
         globfree(&paths);
@@ -126,7 +126,7 @@ struct device *device_by_path(const struct status *s, const char *path) {
         return device;
 }
 
-/* Returns whether the name of d still belongs to the same base image or partition. */
+/* Returns whether d still has the same device number and, if d is a disk, is still a base image. */
 static bool is_unchanged(const struct device *d) {
         sd_device *now = NULL;
         dev_t devnum;

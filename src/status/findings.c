@@ -17,9 +17,9 @@ static const struct {
         [KIND_MARK] = { "mark", FIND_RULE },
         [KIND_PROPERTY] = { "property", FIND_RULE },
         [KIND_EXTRA_LINK] = { "link", FIND_RULE },
-        [KIND_MISSING_LINK] = { "name", "find the device with this link (udevadm info), then: " TRIGGER },
-        [KIND_PARTITION] = { "partition", "close the program that has it open (fuser -v /dev/%s; if none: "
-                                          "journalctl -b -u systemd-udevd), then: " TRIGGER },
+        [KIND_MISSING_LINK] = { "name", "find the disk with this link (udevadm info LINK), then: " TRIGGER },
+        [KIND_PARTITION] = { "partition", "close the program that has it open (fuser -v /dev/%s) or see: "
+                                          "journalctl -b -u systemd-udevd; then: " TRIGGER },
         [KIND_ROOT_MOUNT] = { "mount",
                               "give the guest's own disk another serial, or boot again with the rule in "
                               "the initramfs" },

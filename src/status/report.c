@@ -109,7 +109,7 @@ int print_report(const struct status *s, bool json) {
         struct libscols_table *table = new_table(json);
 
         if (s->n_devices == 0 && !json)
-                printf("No base image %s.\n", state_of(s, NULL) == STATE_UNKNOWN ? "found" : "attached");
+                puts("No base image found.");
         for_each_device (d, s)
                 if (d->disk == d && d->selected) {
                         struct libscols_line *line = add_disk(table, s, d);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Prints the measurements of a benchmark as a table.  As a program, prints a description of this machine."""
+"""Prints the measurements of a benchmark as a table.  As a program, this file prints a description of this machine."""
 
 import os
 import platform

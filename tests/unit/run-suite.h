@@ -10,7 +10,7 @@ static inline int run_suite(const char *name, TCase *tests) {
         suite_add_tcase(suite, tests);
         SRunner *runner = srunner_create(suite);
 
-        /* By default, Check stops a test after 4 s.  Instead, Meson stops the test program. */
+        /* By default, Check stops a test after 4 s.  With 0, only Meson stops the test program. */
         tcase_set_timeout(tests, 0);
         srunner_run_all(runner, CK_ENV);
         int failed = srunner_ntests_failed(runner);

@@ -51,7 +51,7 @@ static int run_status(const char *command, const char *arguments) {
 #define DETACH "rm -r sys/class/block/vdb"
 #define HEADINGS "DEVICE STATE KIND EVIDENCE\n"
 #define INERT HEADINGS "/dev/vdb inert disk 0 partitions\n"
-#define NO_BASE_IMAGE "No base image attached.\n"
+#define NO_BASE_IMAGE "No base image found.\n"
 #define TO_DO "\nWhat to do:\n "
 #define BAD_INITRAMFS(evidence)                                                                             \
         NO_BASE_IMAGE HEADINGS "- leak initramfs " evidence "\n" TO_DO "initramfs: " INITRAMFS "\n"
@@ -63,7 +63,7 @@ static int run_status(const char *command, const char *arguments) {
 #define PROPERTY(text) LEAK("property", text, FIND_RULE "vdb")
 #define NO_LINK(link)                                                                                       \
         LEAK("name", link " does not lead to the base image",                                               \
-             "find the device with this link (udevadm info), then: " TRIGGER "vdb")
+             "find the disk with this link (udevadm info LINK), then: " TRIGGER "vdb")
 #define LOOP(device)                                                                                        \
         LEAK("loop", device " shows its content", "unmount " device ", then: losetup -d " device)
 #define MOUNT(point) LEAK("mount", point, UNMOUNT(point))
@@ -232,8 +232,8 @@ static const struct {
         { "device vdb1 17", "vdb1", 1,
           HEADINGS "/dev/vdb leaking disk 1 partition\n"
                    "`-vdb1 leak partition programs that scan disks see a duplicate\n" TO_DO
-                   "partition: close the program that has it open (fuser -v /dev/vdb1; if none: journalctl "
-                   "-b -u systemd-udevd), then: " TRIGGER "vdb1\n" },
+                   "partition: close the program that has it open (fuser -v /dev/vdb1) or see: journalctl "
+                   "-b -u systemd-udevd; then: " TRIGGER "vdb1\n" },
         { "device vdb1 17; touch sys/class/block/vdb1/gone.now", "-q", 2, "" },
         { "device vdb1 17; set_property vdb baseimage_udev=partitions", "-q", 0, "" },
         { "for n in 1 2 3 10; do device vdb$n 1$n; without_rule vdb$n; done; without_rule vdb;"
@@ -277,9 +277,17 @@ static const struct {
         { "initramfs boot/initrd.img-1 x; printf '#!/bin/sh\\nexit 1\\n' >bin/lsinitramfs;"
           " cp bin/lsinitramfs bin/lsinitrd; chmod +x bin/*; " DETACH,
           "--initramfs", 2,
-          "No base image found.\n" HEADINGS
+          NO_BASE_IMAGE HEADINGS
           "- unknown error cannot list /boot/initrd.img-1 with lsinitramfs or lsinitrd"
           " (nor a UKI with objcopy)\n" TO_DO "error: " AGAIN "\n" },
+        /* glob() cannot read one of the directories, because the directory is a link to itself. */
+        { "initramfs boot/initrd.img-1 \"$HELPER\"; mkdir boot/EFI; ln -s Linux boot/EFI/Linux; " DETACH,
+          "--initramfs", 1,
+          NO_BASE_IMAGE HEADINGS
+          "- leak initramfs /boot/initrd.img-1 lacks 59-baseimage.rules\n"
+          "- unknown error cannot read /{boot/initrd.img-*,boot/initramfs-*.img,var/lib/kdump/initrd.img-*,"
+          "{efi,boot,boot/efi}/{EFI/Linux/*.efi,*/*/initrd*}}: Too many levels of symbolic links\n" TO_DO
+          "initramfs: " INITRAMFS "\n error: " AGAIN "\n" },
         { "complete_initramfs boot/initrd.img-1; printf '#!/bin/sh\\nexit 1\\n' >bin/lsinitramfs;"
           " printf '#!/bin/sh\\ncat \"$1\"\\n' >bin/lsinitrd; chmod +x bin/*",
           "--initramfs", 0, INERT },

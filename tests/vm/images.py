@@ -341,6 +341,7 @@ def seed(suite, flavour, debs=()):
                 if flavour in PURGED:
                     _, unwanted = PURGED[flavour]
                     chroot(partial, "dpkg", "--no-triggers", "--purge", *unwanted.split())
+            # piuparts uses the flavour "autopkgtest", and would report decompressed modules as changed files.
             if flavour != "autopkgtest":
                 decompress_modules(partial)
             configure(partial, flavour)
@@ -355,10 +356,7 @@ def seed(suite, flavour, debs=()):
 
 
 def decompress_modules(directory):
-    """Decompresses the kernel modules of Debian 13 and later, because an emulated guest decompresses slowly.
-
-    In the flavour "autopkgtest", this would take too much room, and piuparts would report changed files.
-    """
+    """Decompresses the kernel modules of Debian 13 and later, because an emulated guest decompresses slowly."""
     modules = list(directory.glob("usr/lib/modules/**/*.ko.xz"))
     if modules:
         run("unxz", *modules)

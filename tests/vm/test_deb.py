@@ -88,6 +88,7 @@ done
 ln -s $version $root/lib/modules/6.0.0-old
 mkdir -p $root/var/lib/kdump $root/boot/efi/EFI/Linux $root/boot/efi/token/$version
 touch $root/var/lib/kdump/initrd.img-$version $root/boot/efi/EFI/Linux/token-$version.efi \
+	$root/boot/efi/EFI/Linux/linux-$version-id.efi $root/boot/efi/EFI/Linux/token-0$version.efi \
 	$root/boot/efi/token/$version/initrd.img-$version
 conf=$root/etc/initramfs-tools/initramfs.conf
 [ ! -e $conf ] || sed -i 's/^MODULES=.*/MODULES=list/' $conf
@@ -95,6 +96,7 @@ conf=$root/etc/initramfs-tools/initramfs.conf
 OTHER_IMAGES = {
     "/var/lib/kdump/initrd.img-{}": "/etc/kernel/postinst.d/kdump-tools {}",
     "/boot/efi/EFI/Linux/token-{}.efi": "kernel-install add {} /boot/vmlinuz-{}",
+    "/boot/efi/EFI/Linux/linux-{}-id.efi": "kernel-install add {} /boot/vmlinuz-{}",
     "/boot/efi/token/{}/initrd.img-{}": "kernel-install add {} /boot/vmlinuz-{}",
 }
 
@@ -119,7 +121,7 @@ def test_chroot__installed_and_purged(suite, flavour, older_deb, make_chroot, fa
         line = f"baseimage-udev: {image} was not regenerated; to regenerate it: {command}".replace("{}", version)
         # Each step except the purge prints the line.
         assert output.count(line) == len(STEPS) - 1, (line, output)
-    assert "baseimage-udev: /boot/initrd" not in output
+    assert "baseimage-udev: /boot/initrd" not in output and "token-0" not in output
 
 
 @needs_mounts

@@ -88,7 +88,7 @@ def check_partition(guest):
     mount, partition = sorted(find(guest))
     assert mount == ("mount", "/dev/vdb1", "/mnt", "umount /mnt; make sure that /etc/fstab does not mount it")
     assert partition[:2] == ("partition", "/dev/vdb1")
-    assert partition[3].startswith("close the program that has it open (fuser -v /dev/vdb1; if none: ")
+    assert partition[3].startswith("close the program that has it open (fuser -v /dev/vdb1) or see: ")
     guest.run("umount /mnt; " + partition[3].partition("then: ")[2])
     assert find(guest) == []
 
@@ -205,7 +205,7 @@ def test_status__initramfs(boot, fault):
     check = "baseimage-status --initramfs; echo $?"
     with boot() as guest:
         # A machine that builds images has no base image.  The option --initramfs must also work on such a machine.
-        assert guest.run(check) == "No base image attached.\n3\n"
+        assert guest.run(check) == "No base image found.\n3\n"
         plug_base(guest)
         # An emulated guest lists the files of the real initramfs slowly.  So the test lists these files only once.
         guest.run("mv /boot/initrd.img-* /root")
