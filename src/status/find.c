@@ -7,8 +7,6 @@
 #include "config.h"
 #include "status.h"
 
-#define DIGITS "0123456789"
-
 void each_sd_device(struct status *s, const char *subsystem, const char *names,
                     void (*callback)(struct status *s, sd_device *dev, const char *name)) {
         sd_device_enumerator *enumerator = NULL;
@@ -34,7 +32,8 @@ static int glob_error; /* the errno of a directory that exists, but that glob() 
 
 static int on_glob_error(const char *path, int error) {
         (void)path;
-        glob_error = error == ENOENT || error == ENOTDIR ? glob_error : error;
+        if (error != ENOENT && error != ENOTDIR)
+                glob_error = error;
         return 0;
 }
 
@@ -43,7 +42,8 @@ void each_path(struct status *s, struct device *d, char *pattern,
         glob_t paths = { 0 };
 
         glob_error = 0;
-        check_memory(glob(pattern, GLOB_BRACE, on_glob_error, &paths) == GLOB_NOSPACE ? NULL : pattern);
+        if (glob(pattern, GLOB_BRACE, on_glob_error, &paths) == GLOB_NOSPACE)
+                check_memory(NULL);
         if (glob_error != 0)
                 add_error(s, d, pattern + strlen(ROOT), glob_error);
         for (size_t i = 0; i < paths.gl_pathc; i++)
@@ -85,7 +85,7 @@ static struct device *device_by_name(const struct status *s, const char *name) {
 /* sd-device lists each disk before the partitions of the disk.  So device_by_name() finds the disk. */
 static void add_block_device(struct status *s, sd_device *dev, const char *name) {
         struct device device = { .dev = dev, .name = name, .selected = true, .rule_problem = KIND_NONE };
-        char *disk = format("%.*s", (int)strcspn(name, DIGITS), name);
+        char *disk = format("%.*s", (int)strcspn(name, "0123456789"), name);
 
         device.partition = name + strlen(disk);
         int r = *device.partition ? device_by_name(s, disk) != NULL : is_base_image(dev);

@@ -6,6 +6,7 @@
 
 #define TRIGGER "udevadm trigger --action=change --settle /dev/%s"
 #define FIND_RULE "find the rule that interferes: udevadm test --action=change /sys/class/block/%s"
+#define INSTALL "install baseimage-udev (or unmask its rule), then: "
 #define BOOT_AGAIN "; if root is on it, boot again with the rule in the initramfs"
 
 /* add_finding() replaces each %s in a remedy by the argument "name". */
@@ -13,23 +14,21 @@ static const struct {
         const char *name, *remedy;
 } kinds[] = {
         [KIND_RULE_DISABLED] = { "rule", "boot without " BASEIMAGE_OPTION "=off" },
-        [KIND_RULE_MISSING] = { "rule", "install baseimage-udev (or unmask its rule), then: " TRIGGER },
+        [KIND_RULE_MISSING] = { "rule", INSTALL TRIGGER },
         [KIND_MARK] = { "mark", FIND_RULE },
         [KIND_PROPERTY] = { "property", FIND_RULE },
         [KIND_EXTRA_LINK] = { "link", FIND_RULE },
         [KIND_MISSING_LINK] = { "name", "find the disk with this link (udevadm info LINK), then: " TRIGGER },
         [KIND_PARTITION] = { "partition", "close the program that has it open (fuser -v /dev/%s) or see: "
                                           "journalctl -b -u systemd-udevd; then: " TRIGGER },
-        [KIND_ROOT_MOUNT] = { "mount",
-                              "give the guest's own disk another serial, or boot again with the rule in "
-                              "the initramfs" },
+        [KIND_ROOT_MOUNT] = { "mount", "give the guest's own disk another serial, or boot again with "
+                                       "the rule in the initramfs" },
         [KIND_MOUNT] = { "mount", "umount %s; make sure that /etc/fstab does not mount it" },
         [KIND_SWAP] = { "swap", "swapoff %s; make sure that /etc/fstab does not name it" },
         [KIND_HOLDER] = { "holder", "%s" BOOT_AGAIN },
         [KIND_BTRFS] = { "btrfs", "unmount this file system, then: btrfs device scan --forget" BOOT_AGAIN },
         [KIND_LOOP] = { "loop", "unmount /dev/%s, then: losetup -d /dev/%s" },
-        [KIND_INITRAMFS] = { "initramfs", "install baseimage-udev (or unmask its rule), then: "
-                                          "dpkg-reconfigure baseimage-udev" },
+        [KIND_INITRAMFS] = { "initramfs", INSTALL "dpkg-reconfigure baseimage-udev" },
         [KIND_ERROR] = { "error",
                          "run baseimage-status as root; if the disk was just attached, run it again" },
         [KIND_PENDING] = { "pending", "udevadm settle; udevadm trigger --action=add --settle /dev/%s" },
