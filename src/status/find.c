@@ -45,7 +45,7 @@ void each_path(struct status *s, struct device *d, char *pattern,
         if (glob(pattern, GLOB_BRACE, on_glob_error, &paths) == GLOB_NOSPACE)
                 check_memory(NULL);
         if (glob_error != 0)
-                add_error(s, d, pattern + strlen(ROOT), glob_error);
+                add_error(s, d, pattern, glob_error);
         for (size_t i = 0; i < paths.gl_pathc; i++)
                 callback(s, d, paths.gl_pathv[i]);
         globfree(&paths);
@@ -106,7 +106,7 @@ static int compare_names(const void *a, const void *b) {
 
 void find_devices(struct status *s) {
         /* If /sys is missing, sd-device lists no devices and returns no error. */
-        if (access(ROOT "/sys/class/block", R_OK) < 0)
+        if (access("/sys/class/block", R_OK) < 0)
                 add_error(s, NULL, "/sys", errno);
         each_sd_device(s, "block", "vd*", add_block_device);
         if (s->n_devices > 0)
@@ -116,12 +116,11 @@ void find_devices(struct status *s) {
 }
 
 struct device *device_by_path(const struct status *s, const char *path) {
-        char *full = format(ROOT "%s", path), *real = realpath(full, NULL);
+        char *real = realpath(path, NULL);
         /* If a device has no device node, realpath() fails.  Then path itself has the device's name. */
-        const char *node = (real ? real : full) + strlen(ROOT);
+        const char *node = real ? real : path;
         struct device *device = strncmp(node, "/dev/", 5) == 0 ? device_by_name(s, node + 5) : NULL;
 
-        free(full);
         free(real);
         return device;
 }

@@ -37,17 +37,15 @@ static void check_image(struct status *s, struct device *d, const char *path) {
         s->n_initramfs_images++;
         FILE *out = setenv("INITRAMFS", path, true) == 0 ? popen(script, "re") : NULL;
         while (out && getline(&line, &size, out) > 0)
-                add_finding(s, d, KIND_INITRAMFS, "", "%s %.*s", path + strlen(ROOT),
-                            (int)strcspn(line, "\n"), line);
+                add_finding(s, d, KIND_INITRAMFS, "", "%s %.*s", path, (int)strcspn(line, "\n"), line);
         free(line);
         if (!out || pclose(out) != 0)
                 add_finding(s, d, KIND_ERROR, "",
-                            "cannot list %s with lsinitramfs or lsinitrd (nor a UKI with objcopy)",
-                            path + strlen(ROOT));
+                            "cannot list %s with lsinitramfs or lsinitrd (nor a UKI with objcopy)", path);
 }
 
 void check_initramfs(struct status *s) {
-        each_path(s, NULL, format(ROOT PATTERN), check_image);
+        each_path(s, NULL, format(PATTERN), check_image);
         if (s->n_initramfs_images == 0)
                 add_finding(s, NULL, KIND_ERROR, "", "cannot find an initramfs below /boot and /efi");
 }

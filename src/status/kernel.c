@@ -33,7 +33,7 @@ static void add_holder(struct status *s, struct device *d, const char *path) {
 }
 
 static void add_btrfs(struct status *s, struct device *d, const char *path) {
-        const char *uuid = path + strlen(ROOT "/sys/fs/btrfs/");
+        const char *uuid = path + strlen("/sys/fs/btrfs/");
         add_finding(s, d, KIND_BTRFS, "", "%.*s", (int)strcspn(uuid, "/"), uuid);
 }
 
@@ -59,10 +59,10 @@ static void add_virtio_device(struct status *s, sd_device *dev, const char *name
                 return;
         if (r != -ENOENT)
                 add_error(s, NULL, "the driver of a disk", r);
-        char *rule = format(ROOT BASEIMAGE_BIND_RULE_PREFIX "%s.rules", name);
+        char *rule = format(BASEIMAGE_BIND_RULE_PREFIX "%s.rules", name);
         bool has_bind_rule = access(rule, F_OK) == 0;
         add_finding(s, NULL, has_bind_rule ? KIND_BIND_PENDING : KIND_NO_DRIVER, name,
-                    "%s has no driver and may be a base image; %s %s", name, rule + strlen(ROOT),
+                    "%s has no driver and may be a base image; %s %s", name, rule,
                     has_bind_rule ? "can bind it" : "does not exist");
         free(rule);
 }
@@ -82,7 +82,7 @@ static void check_mounts(struct status *s, const char *path, bool swaps) {
         int r = swaps ? mnt_table_parse_swaps(table, path) : mnt_table_parse_file(table, path);
         /* A kernel without support for swap space has no /proc/swaps. */
         if (r != 0 && !(swaps && r == -ENOENT))
-                add_error(s, NULL, path + strlen(ROOT), r);
+                add_error(s, NULL, path, r);
         while (r == 0 && mnt_table_next_fs(table, lines, &fs) == 0) {
                 const char *place = swaps ? mnt_fs_get_source(fs) : mnt_fs_get_target(fs);
                 /* A btrfs mount has no device number of a disk, but has the device node as its source. */
@@ -106,18 +106,18 @@ void check_kernel(struct status *s) {
         if (s->n_devices == 0)
                 return;
         for_each_device (d, s) {
-                each_path(s, d, format(ROOT "/sys/class/block/%s/holders/*", d->name), add_holder);
-                each_path(s, d, format(ROOT "/sys/fs/btrfs/*/devices/%s", d->name), add_btrfs);
+                each_path(s, d, format("/sys/class/block/%s/holders/*", d->name), add_holder);
+                each_path(s, d, format("/sys/fs/btrfs/*/devices/%s", d->name), add_btrfs);
         }
         each_sd_device(s, "block", "loop*", add_loop_device);
-        check_mounts(s, ROOT "/proc/self/mountinfo", false);
-        check_mounts(s, ROOT "/proc/swaps", true);
+        check_mounts(s, "/proc/self/mountinfo", false);
+        check_mounts(s, "/proc/swaps", true);
 }
 
 /* The rule deletes only partitions, so programs that scan all disks find content on the whole disk. */
 void check_disk(struct status *s, struct device *disk) {
         const char *type = "something", *ro = "";
-        char *node = format(ROOT "/dev/%s", disk->name);
+        char *node = format("/dev/%s", disk->name);
         blkid_probe content = check_memory(blkid_new_probe());
 
         int fd = open(node, O_RDONLY | O_CLOEXEC);

@@ -10,10 +10,6 @@
 
 #define N(array) (sizeof(array) / sizeof(*(array)))
 
-#ifndef ROOT
-#define ROOT "" /* the unit tests set ROOT to a directory */
-#endif
-
 /* clang-format off */
 /* These values are also the exit statuses. */
 enum state { STATE_INERT, STATE_LEAKING, STATE_UNKNOWN, STATE_NONE };

@@ -6,6 +6,7 @@
  *
  * udevadm opens a device node, and opens the node a second time through /proc/self/fd.  If /proc
  * is not mounted, the second open fails.  Then open64() opens the path of the node again. */
+#define _GNU_SOURCE // NOLINT(bugprone-reserved-identifier)
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>

@@ -102,7 +102,7 @@ class Machine:
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, copy)
         shutil.copytree(f"/{UDEV}/rules.d", self.root / UDEV / "rules.d")
-        subprocess.run(["cc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", self.root / "blockdev.so",
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", self.root / "blockdev.so",
                         Path(__file__).with_name("blockdev.c")], check=True)
 
     def paths(self):

@@ -1,36 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=sh
-# test-status.c runs this script, which creates a simulated guest in the current
+# test_status.py runs this script, which creates the files of a simulated guest in the current
 # directory.  The guest has one base image, /dev/vdb.  This base image is inert.
 set -eu
 
-# device NAME MINOR: creates a disk or a partition, which has the properties and links
-# that the rule sets for a base image.
+# device NAME MINOR: creates a disk or a partition without a record of udev.
 device() {
 	mkdir -p "sys/class/block/$1/holders"
-	echo "252:$2" >"sys/class/block/$1/dev"
+	ln -s ../../block "sys/class/block/$1/subsystem"
+	printf 'MAJOR=252\nMINOR=%s\nDEVNAME=%s\n' "$2" "$1" >"sys/class/block/$1/uevent"
 	echo 1 >"sys/class/block/$1/ro"
 	truncate -s 1M "dev/$1"
+}
+
+# inert NAME MINOR: creates a disk or a partition, which has the properties and links that the
+# rule sets for a base image.
+inert() {
+	device "$1" "$2"
 	part=${1#vd?}
 	part=${part:+-part$part}
 	ln -sf "$1" "dev/baseimage$part"
 	ln -sf "../../$1" "dev/disk/by-id/virtio-BASEIMAGE$part"
-	cat >"run/udev/data/$1" <<-END
-		DEVNAME=/dev/$1
-		DEVLINKS=/dev/baseimage$part /dev/disk/by-id/virtio-BASEIMAGE$part
-		ID_SERIAL=BASEIMAGE
-		ID_FS_TYPE=
-		SYSTEMD_READY=0
-		UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG=1
-		DM_UDEV_DISABLE_OTHER_RULES_FLAG=1
-		DM_MULTIPATH_DEVICE_PATH=1
-		UDISKS_IGNORE=1
-	END
+	record=run/udev/data/b252:$2
+	ln -s "b252:$2" "run/udev/data/$1"
+	printf '%s\n' "S:baseimage$part" "S:disk/by-id/virtio-BASEIMAGE$part" I:1 E:ID_SERIAL=BASEIMAGE E:ID_FS_TYPE= \
+		E:SYSTEMD_READY=0 E:UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG=1 E:DM_UDEV_DISABLE_OTHER_RULES_FLAG=1 \
+		E:DM_MULTIPATH_DEVICE_PATH=1 E:UDISKS_IGNORE=1 >"$record"
 }
 
 # disk NAME MINOR: creates a base image: a disk with the serial BASEIMAGE.
 disk() {
-	device "$1" "$2"
+	inert "$1" "$2"
 	printf 'BASEIMAGE' >"sys/class/block/$1/serial"
 }
 
@@ -39,8 +39,8 @@ set_property() {
 	record=run/udev/data/$1
 	shift
 	for property; do
-		sed -i "/^${property%%=*}=/d" "$record"
-		[ -z "${property#*=}" ] || echo "$property" >>"$record"
+		sed -i --follow-symlinks "/^E:${property%%=*}=/d" "$record"
+		[ -z "${property#*=}" ] || echo "E:$property" >>"$record"
 	done
 }
 
@@ -52,22 +52,25 @@ without_rule() {
 
 # loop NAME FILE: creates a loop device with the backing file FILE.
 loop() {
-	mkdir -p "sys/class/block/$1/loop"
+	device "$1" "9${1#loop}"
+	mkdir "sys/class/block/$1/loop"
 	echo "$2" >"sys/class/block/$1/loop/backing_file"
 }
 
 # virtio NAME TYPE: creates a virtio device without a driver.
 virtio() {
-	mkdir -p "sys/class/virtio/$1"
-	echo "$2" >"sys/class/virtio/$1/device"
+	mkdir -p "sys/bus/virtio/devices/$1"
+	: >"sys/bus/virtio/devices/$1/uevent"
+	ln -s ../../../virtio "sys/bus/virtio/devices/$1/subsystem"
+	echo "$2" >"sys/bus/virtio/devices/$1/device"
 }
 
 # mounted MAJOR:MINOR MOUNTPOINT SOURCE: adds a mount to /proc/self/mountinfo.
 mounted() {
-	echo "99 1 $1 / $2 rw shared:1 - ext4 $3 rw" >>proc/self/mountinfo
+	printf '%s\n' "99 1 $1 / $2 rw shared:1 - ext4 $3 rw" >>proc/self/mountinfo
 }
 
-# initramfs PATH LINE...: creates an initramfs.  bin/lsinitramfs prints the LINEs.
+# initramfs PATH LINE...: creates an initramfs.  lsinitramfs prints the LINEs.
 initramfs() {
 	mkdir -p "${1%/*}"
 	path=$1
@@ -82,12 +85,22 @@ complete_initramfs() {
 	initramfs "$path" "$RULE" "$HELPER" "$@"
 }
 
-mkdir -p dev/disk/by-id run/udev/data proc/self sys/class/virtio sys/fs/btrfs/features boot bin
+# program NAME COMMANDS: creates a program of the guest.
+program() {
+	printf '#!/bin/sh\n%s\n' "$2" >"usr/local/bin/$1"
+	chmod +x "usr/local/bin/$1"
+}
+
+# meanwhile COMMANDS: runs COMMANDS in the guest while baseimage-status lists an initramfs.
+meanwhile() {
+	complete_initramfs boot/initrd.img-1
+	program lsinitramfs "$1; cat \"\$2\""
+}
+
+mkdir -p dev/disk/by-id run/udev/data sys/class/block boot usr/local/bin
 echo "20 1 254:1 / / rw - ext4 /dev/vda1 rw" >proc/self/mountinfo
 echo "Filename	Type	Size	Used	Priority" >proc/swaps
-mkdir sys/class/block
 disk vdb 16
 RULE="-rw-r--r-- 1 root root 3000 Nov  1 10:00 usr/lib/udev/rules.d/59-baseimage.rules"
 HELPER="-rwxr-xr-x 1 root root 7512 Nov  1 10:00 usr/lib/udev/baseimage_id"
-printf '#!/bin/sh\n[ "$1" = -l ] && exec cat "$2"\n' >bin/lsinitramfs
-chmod +x bin/lsinitramfs
+program lsinitramfs '[ "$1" = -l ] && exec cat "$2"'

@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs baseimage-status in a chroot that simulates a guest, and checks the output and the exit status.
+
+status-guest.sh creates the files of the guest.  Each case has a shell command that changes the guest.  The environment
+variable STATUS has the path of baseimage-status, and VERSION has the version of this project.
+"""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+STATUS = os.environ["STATUS"]
+PROGRAMS = ["/bin/sh", "/bin/cat", "/bin/rm", "/usr/bin/awk", STATUS]
+SCRIPT = Path(__file__).with_name("status-guest.sh")
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "SYSTEMD_DEVICE_VERIFY_SYSFS": "0"}
+ROOT = Path(tempfile.mkdtemp())     # the chroot
+
+TRIGGER = "udevadm trigger --action=change --settle /dev/"
+INSTALL = "install baseimage-udev (or unmask its rule), then: "
+FIND_RULE = "find the rule that interferes: udevadm test --action=change /sys/class/block/"
+BOOT_AGAIN = "; if root is on it, boot again with the rule in the initramfs"
+AGAIN = "run baseimage-status as root; if the disk was just attached, run it again"
+
+DETACH = "rm -r sys/class/block/vdb"
+HEADINGS = "DEVICE STATE KIND EVIDENCE\n"
+INERT = f"{HEADINGS}/dev/vdb inert disk 0 partitions\n"
+NO_BASE_IMAGE = "No base image found.\n"
+TO_DO = "\nWhat to do:\n "
+
+
+def unmount(point):
+    return f"umount {point}; make sure that /etc/fstab does not mount it"
+
+
+# Each of these functions returns a row of FINDINGS without the command.
+
+def leak(kind, evidence, remedy):
+    return "leak", "vdb", kind, evidence, remedy
+
+
+def no_mark(mark, affects):
+    return leak("mark", f"{mark} is missing; this affects {affects}", f"{FIND_RULE}vdb")
+
+
+def set_by_rule(text):
+    return leak("property", text, f"{FIND_RULE}vdb")
+
+
+def no_link(link):
+    return leak("name", f"{link} does not lead to the base image",
+                f"find the disk with this link (udevadm info LINK), then: {TRIGGER}vdb")
+
+
+def holder(evidence, command):
+    return leak("holder", evidence, command + BOOT_AGAIN)
+
+
+def loop(device):
+    return leak("loop", f"{device} shows its content", f"unmount {device}, then: losetup -d {device}")
+
+
+def mount(point):
+    return leak("mount", point, unmount(point))
+
+
+def unreadable(what, device="-"):
+    return "unknown", device, "error", f"cannot read {what}", AGAIN
+
+
+def unbound(rule, remedy):
+    evidence = f"virtio3 has no driver and may be a base image; /run/udev/rules.d/59-baseimage-virtio3.rules {rule}"
+    return "unknown", "-", "unbound", evidence, remedy
+
+
+def note(kind, evidence, remedy):
+    return "note", "vdb", kind, evidence, remedy
+
+
+# Each command changes the guest.  Then baseimage-status must report only the finding of the row.
+FINDINGS = [
+    ("without_rule vdb", leak("rule", "59-baseimage.rules did not run", f"{INSTALL}{TRIGGER}vdb")),
+    ("without_rule vdb; set_property vdb baseimage_udev=off",
+     leak("rule", "baseimage_udev=off disables the rule", "boot without baseimage_udev=off")),
+    ("set_property vdb SYSTEMD_READY=", no_mark("SYSTEMD_READY=0", "systemd, btrfs, md")),
+    ("set_property vdb SYSTEMD_READY=1", no_mark("SYSTEMD_READY=0", "systemd, btrfs, md")),
+    ("set_property vdb UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG=",
+     no_mark("UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG=1", "links by UUID and label")),
+    ("set_property vdb DM_UDEV_DISABLE_OTHER_RULES_FLAG=",
+     no_mark("DM_UDEV_DISABLE_OTHER_RULES_FLAG=1", "LVM, bcache, udisks2")),
+    ("set_property vdb DM_MULTIPATH_DEVICE_PATH=", no_mark("DM_MULTIPATH_DEVICE_PATH=1", "btrfs, md, LVM")),
+    ("set_property vdb UDISKS_IGNORE=", no_mark("UDISKS_IGNORE=1", "udisks2")),
+    ("set_property vdb ID_FS_UUID=1234", set_by_rule("ID_FS_UUID=1234")),
+    ("set_property vdb ID_PART_TABLE_TYPE=gpt", set_by_rule("ID_PART_TABLE_TYPE=gpt")),
+    ("echo S:disk/by-uuid/1 >>run/udev/data/vdb", leak("link", "/dev/disk/by-uuid/1", f"{FIND_RULE}vdb")),
+    ("ln -sf vda dev/baseimage", no_link("/dev/baseimage")),
+    ("rm dev/disk/by-id/*", no_link("/dev/disk/by-id/virtio-BASEIMAGE")),
+    ("mkdir sys/class/block/vdb/holders/md0; device md0 90", holder("md0", "mdadm --stop /dev/md0")),
+    ("mkdir sys/class/block/vdb/holders/dm-0; device dm-0 90; mkdir sys/class/block/dm-0/dm;"
+     " echo vg-root >sys/class/block/dm-0/dm/name", holder("dm-0 vg-root", "dmsetup remove vg-root")),
+    ("mkdir sys/class/block/vdb/holders/bcache0", holder("bcache0", "stop /dev/bcache0")),
+    ("mkdir -p sys/fs/btrfs/features sys/fs/btrfs/12-34/devices/vdb",
+     leak("btrfs", "12-34", f"unmount this file system, then: btrfs device scan --forget{BOOT_AGAIN}")),
+    ("loop loop0 /dev/vdb", loop("/dev/loop0")),
+    ("loop loop1 /dev/baseimage", loop("/dev/loop1")),
+    ("mounted 252:16 /mnt /dev/x", mount("/mnt")),
+    (r"mounted 0:33 '/mnt/a\040b' /dev/baseimage", mount("/mnt/a b")),
+    (r"mounted 252:16 '/mnt/\033[31m\012x' /dev/x", mount(r"/mnt/\x1b[31m\x0ax")),
+    ("mounted 252:16 / /dev/vdb",
+     leak("mount", "/", "give the guest's own disk another serial, or boot again with the rule in the initramfs")),
+    ("echo '/dev/vdb partition 8 0 -2' >>proc/swaps",
+     leak("swap", "/dev/vdb", "swapoff /dev/vdb; make sure that /etc/fstab does not name it")),
+    ("rm run/udev/data/*", ("unknown", "vdb", "pending", "udev has not handled the device",
+                            "udevadm settle; udevadm trigger --action=add --settle /dev/vdb")),
+    ("rm run/udev/data/b*; mkdir run/udev/data/b252:16", unreadable("udev's record: Is a directory", "vdb")),
+    ("rm dev/vdb; mkdir dev/vdb", unreadable("the disk: Input/output error", "vdb")),
+    ("echo 0 >sys/class/block/vdb/ro", note("access", "the disk is writable", "attach the disk read-only")),
+    ("/sbin/mkswap dev/vdb >/dev/null 2>&1",
+     note("content", "swap on the whole disk: programs that scan disks see a duplicate",
+          "use an image with partitions: see baseimage-udev(7)")),
+    ("set_property vdb baseimage_udev=on",
+     note("option", "baseimage_udev=on has no effect", "boot without baseimage_udev")),
+    ("set_property vdb baseimage_udev=partitions",
+     note("option", "baseimage_udev=partitions keeps partitions: programs that scan disks see duplicates",
+          "boot without baseimage_udev")),
+    ("rm proc/self/mountinfo", unreadable("/proc/self/mountinfo: No such file or directory")),
+    ("echo nonsense >>proc/self/mountinfo", unreadable("/proc/self/mountinfo: Bad message")),
+    ("rm proc/swaps; mkdir proc/swaps", unreadable("/proc/swaps: Invalid argument")),
+    ("loop loop0 x; rm sys/class/block/loop0/loop/*; mkdir sys/class/block/loop0/loop/backing_file",
+     unreadable("the file of a loop device: Is a directory")),
+    ("device vdc 32; mkdir sys/class/block/vdc/serial", unreadable("the serial of a disk: Is a directory")),
+    ("virtio virtio3 0x0002", unbound("does not exist", "echo virtio3 > /sys/bus/virtio/drivers/virtio_blk/bind")),
+    ("virtio virtio3 0x0002; mkdir run/udev/rules.d; : >run/udev/rules.d/59-baseimage-virtio3.rules",
+     unbound("can bind it", "udevadm trigger --type=devices --action=add")),
+]
+
+
+def json(vdb):
+    return '{\n "baseimages": [\n ' + vdb + "\n ]\n}\n"
+
+
+def bad_initramfs(evidence):
+    return (f"{NO_BASE_IMAGE}{HEADINGS}- leak initramfs {evidence}\n"
+            f"{TO_DO}initramfs: {INSTALL}dpkg-reconfigure baseimage-udev\n")
+
+
+NOT_A_BASE_IMAGE = "baseimage-status: arguments: one of these is not a base image\n"
+REPLACED = (f"{HEADINGS}/dev/vdb unknown disk 0 partitions\n"
+            "`-vdb unknown error the device was detached or replaced during the check\n"
+            f"{TO_DO}error: {AGAIN}\n")
+
+# Each row has a command that changes the guest, the arguments of baseimage-status, the expected exit status and the
+# expected output.
+RUNS = [
+    ("", "", 0, INERT),
+    ("", "vdb", 0, INERT),
+    ("", "/dev/vdb", 0, INERT),
+    ("", "/dev/disk/by-id/virtio-BASEIMAGE", 0, INERT),
+    ("", "vda", 2, NOT_A_BASE_IMAGE),
+    ("", "vdb ../vdb", 2, NOT_A_BASE_IMAGE),
+    ("", "--quiet", 0, ""),
+    ("without_rule vdb", "-q", 1, ""),
+    ("rm proc/self/mountinfo", "-q", 2, ""),
+    ("", "--version", 0, f"baseimage-status {os.environ['VERSION']}\n"),
+    ("", "--json --quiet", 2, "baseimage-status: usage: --json, --quiet and --journal exclude each other\n"),
+    ("", "--json", 0,
+     json('{\n "device": "/dev/vdb",\n "state": "inert",\n "kind": "disk",\n "evidence": "0 partitions",\n'
+          ' "remedy": null\n }')),
+    ("set_property vdb 'ID_FS_LABEL=\\x22\"'", "--json", 1,
+     json('{\n "device": "/dev/vdb",\n "state": "leaking",\n "kind": "disk",\n "evidence": "0 partitions",\n'
+          ' "remedy": null,\n "children": [\n {\n "device": "/dev/vdb",\n "state": "leak",\n "kind": "property",\n'
+          f' "evidence": "ID_FS_LABEL=\\\\x22\\"",\n "remedy": "{FIND_RULE}vdb"\n }}\n ]\n }}')),
+    (DETACH, "", 3, NO_BASE_IMAGE),
+    (DETACH, "--json", 3, '{\n "baseimages": [\n\n ]\n}\n'),
+    (DETACH, "-q", 3, ""),
+    ("rm -r sys/class/block", "-q", 2, ""),
+    (f"{DETACH}; virtio virtio3 0x0002", "-q", 2, ""),
+    ("virtio virtio3 0x0002; ln -s x sys/bus/virtio/devices/virtio3/driver; virtio virtio4 0x0001", "", 0, INERT),
+    # If the serial in sysfs is BASEIMAGE, or if ID_SERIAL is BASEIMAGE, the disk is a base image.
+    ("printf 'BASEIMAGE  ' >sys/class/block/vdb/serial; set_property vdb ID_SERIAL=", "", 0, INERT),
+    ("printf OTHER >sys/class/block/vdb/serial", "", 0, INERT),
+    ("rm sys/class/block/vdb/serial", "", 0, INERT),
+    ("printf BASEIMAGE2 >sys/class/block/vdb/serial; set_property vdb ID_SERIAL=BASEIMAGE2", "", 3, NO_BASE_IMAGE),
+    ("printf OTHER >sys/class/block/vdb/serial; set_property vdb ID_SERIAL=OTHER", "", 3, NO_BASE_IMAGE),
+    # While baseimage-status runs, the disk disappears, or another disk gets the name or the number.
+    ("meanwhile 'rm -r /sys/class/block/vdb'", "--initramfs", 2, REPLACED),
+    ("set_property vdb ID_SERIAL=; meanwhile 'echo OTHER >/sys/class/block/vdb/serial'", "--initramfs", 2, REPLACED),
+    ("mounted 252:16 /mnt /dev/vdb; meanwhile 'echo MAJOR=252 MINOR=99 >/sys/class/block/vdb/uevent'", "--initramfs", 2,
+     REPLACED),
+    # The devices and mounts in the next two rows do not use the base image.
+    ("loop loop0 /srv/file; loop loop1 /srv/vdb; device loop2 92", "", 0, INERT),
+    ("mounted 0:40 /net server:/dev/vdb; mounted 254:2 /mnt /dev/vda2; rm proc/swaps", "", 0, INERT),
+    # If there are two base images, each link can lead to either base image.
+    ("disk vdc 32", "", 0, f"{INERT}/dev/vdc inert disk 0 partitions\n"),
+    ("disk vdc 32; without_rule vdc", "vdb", 0, INERT),
+    ("disk vdc 32; without_rule vdc", "-q vdc", 1, ""),
+    ("disk vdc 32; mounted 252:32 /mnt /dev/vdc", "", 1,
+     f"{INERT}/dev/vdc leaking disk 0 partitions\n`-vdc leak mount /mnt\n{TO_DO}mount: {unmount('/mnt')}\n"),
+    ("inert vdb1 17", "vdb1", 1,
+     f"{HEADINGS}/dev/vdb leaking disk 1 partition\n"
+     "`-vdb1 leak partition programs that scan disks see a duplicate\n"
+     f"{TO_DO}partition: close the program that has it open (fuser -v /dev/vdb1) or see: "
+     f"journalctl -b -u systemd-udevd; then: {TRIGGER}vdb1\n"),
+    ("inert vdb1 17; meanwhile 'rm -r /sys/class/block/vdb1'", "--initramfs -q", 2, ""),
+    ("inert vdb1 17; set_property vdb baseimage_udev=partitions", "-q", 0, ""),
+    ("for n in 1 2 3 10; do inert vdb$n 1$n; without_rule vdb$n; done; without_rule vdb;"
+     " set_property vdb3 ID_FS_TYPE=ext4; set_property vdb10 ID_FS_TYPE=swap", "", 1,
+     f"{HEADINGS}/dev/vdb leaking disk 4 partitions\n"
+     "|-vdb-vdb10 leak rule 59-baseimage.rules did not run\n"
+     "|-vdb3-vdb10 leak property ID_FS_TYPE=ext4, and 1 more\n"
+     "`-vdb1-vdb10 leak partition programs that scan disks see a duplicate\n"
+     f"{TO_DO}rule, property, partition: {INSTALL}{TRIGGER}vdb\n"),
+    ("inert vdb1 17; loop loop0 /dev/vdb1", "-q", 1, ""),
+    ("", "--journal vdb", 0,
+     "MESSAGE=Base image /dev/vdb is inert\nPRIORITY=6\nMESSAGE_ID=8ca73e3e83fe402ca19f4e65c474fb8e\n"
+     "BASEIMAGE_DEVICE=/dev/vdb\nBASEIMAGE_STATE=inert\nSYSLOG_IDENTIFIER=baseimage-status\n"),
+    ("mounted 252:16 /mnt /dev/vdb", "--journal vdb", 1,
+     "MESSAGE=Base image /dev/vdb is leaking\nPRIORITY=4\nMESSAGE_ID=a03dc0eed94d423fb35d7e1457617f6e\n"
+     "BASEIMAGE_DEVICE=/dev/vdb\nBASEIMAGE_STATE=leaking\nSYSLOG_IDENTIFIER=baseimage-status\n"
+     f"{HEADINGS}/dev/vdb leaking disk 0 partitions\n`-vdb leak mount /mnt\n{TO_DO}mount: {unmount('/mnt')}\n"),
+    ("complete_initramfs boot/initrd.img-1; complete_initramfs boot/initramfs-2.img;"
+     " complete_initramfs var/lib/kdump/initrd.img-1; complete_initramfs boot/efi/1234/6.1/initrd.img-1;"
+     " : >boot/initrd.img-0.old-dkms", "--initramfs", 0, INERT),
+    ("", "--initramfs", 2,
+     f"{HEADINGS}/dev/vdb unknown disk 0 partitions\n"
+     f"- unknown error cannot find an initramfs below /boot and /efi\n{TO_DO}error: {AGAIN}\n"),
+    (f"complete_initramfs boot/initrd.img-1; {DETACH}", "--initramfs", 3, NO_BASE_IMAGE),
+    (f'complete_initramfs boot/initrd.img-1; initramfs var/lib/kdump/initrd.img-1 "$RULE"; {DETACH}', "--initramfs", 1,
+     bad_initramfs("/var/lib/kdump/initrd.img-1 lacks baseimage_id")),
+    (f'initramfs boot/initrd.img-1 "$HELPER"; {DETACH}', "--initramfs", 1,
+     bad_initramfs("/boot/initrd.img-1 lacks 59-baseimage.rules")),
+    # An empty file or a link to /dev/null masks the rule.
+    (f"complete_initramfs boot/initrd.img-1 '-rw-r--r-- 1 root root 0 Nov  1 10:00 etc/udev/rules.d/59-baseimage.rules';"
+     f" {DETACH}", "--initramfs", 1, bad_initramfs("/boot/initrd.img-1 has an empty 59-baseimage.rules")),
+    (f"complete_initramfs boot/initrd.img-1 'lrwxrwxrwx 1 root root 9 Nov  1 10:00 etc/udev/rules.d/59-baseimage.rules"
+     f" -> /dev/null'; {DETACH}", "--initramfs", 1,
+     bad_initramfs("/boot/initrd.img-1 has an empty 59-baseimage.rules")),
+    (f"initramfs boot/initrd.img-1 x; program lsinitramfs 'exit 1'; program lsinitrd 'exit 1'; {DETACH}",
+     "--initramfs", 2,
+     f"{NO_BASE_IMAGE}{HEADINGS}- unknown error cannot list /boot/initrd.img-1 with lsinitramfs or lsinitrd"
+     f" (nor a UKI with objcopy)\n{TO_DO}error: {AGAIN}\n"),
+    # glob() cannot read one of the directories, because the directory is a link to itself.
+    (f'initramfs boot/initrd.img-1 "$HELPER"; mkdir boot/EFI; ln -s Linux boot/EFI/Linux; {DETACH}', "--initramfs", 1,
+     f"{NO_BASE_IMAGE}{HEADINGS}- leak initramfs /boot/initrd.img-1 lacks 59-baseimage.rules\n"
+     "- unknown error cannot read /{boot/initrd.img-*,boot/initramfs-*.img,var/lib/kdump/initrd.img-*,"
+     "{efi,boot,boot/efi}/{EFI/Linux/*.efi,*/*/initrd*}}: Too many levels of symbolic links\n"
+     f"{TO_DO}initramfs: {INSTALL}dpkg-reconfigure baseimage-udev\n error: {AGAIN}\n"),
+    ("complete_initramfs boot/initrd.img-1; program lsinitramfs 'exit 1'; program lsinitrd 'cat \"$1\"'",
+     "--initramfs", 0, INERT),
+]
+
+
+def setUpModule():
+    """Copies the programs and their libraries to the chroot.  The sanitizers also need the real /proc."""
+    unittest.addModuleCleanup(clean_up)
+    for program in PROGRAMS:
+        ldd = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout
+        for path in [program, *re.findall(r"(/\S+) \(0x", ldd)]:
+            copy = ROOT / ("usr/bin/baseimage-status" if path == STATUS else path[1:])
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
+    (ROOT / "real").mkdir()
+    if os.environ["BASEIMAGE_INSIDE"] != "chroot":
+        subprocess.run(["mount", "--rbind", "/proc", ROOT / "real"], check=True)
+    elif "libasan" in ldd:
+        print("this container cannot mount /proc, which the sanitizers need")
+        sys.exit(77)
+
+
+def clean_up():
+    subprocess.run(["umount", "--lazy", ROOT / "real"], stderr=subprocess.DEVNULL, check=False)
+    # If Meson has built baseimage-status for coverage, baseimage-status has written the coverage in the chroot.
+    for path in ROOT.rglob("*.gcda"):
+        shutil.copy(path, f"/{path.relative_to(ROOT)}")
+    shutil.rmtree(ROOT)
+
+
+def enter_guest():
+    """Runs in the new process before the process starts baseimage-status."""
+    os.symlink(f"/real/{os.getpid()}", ROOT / f"proc/{os.getpid()}")
+    os.chroot(ROOT)
+    os.chdir("/")
+
+
+class Status(unittest.TestCase):
+    maxDiff = None
+
+    def run_status(self, command, arguments="", **options):
+        """Creates a guest, runs the command in the directory of the guest, and then runs baseimage-status.
+
+        Returns the exit status and the output.  The output begins with the fields that baseimage-status sends to the
+        journal.  In the output, one blank replaces several blanks.
+        """
+        for name in "boot", "dev", "proc", "run", "sys", "usr/local", "var":
+            shutil.rmtree(ROOT / name, ignore_errors=True)
+        for name in "dev", "proc/self", "run/systemd/journal":
+            (ROOT / name).mkdir(parents=True)
+        for name in "maps", "exe", "cmdline", "environ", "task":        # the sanitizers read these files
+            os.symlink(f"/real/self/{name}", ROOT / "proc/self" / name)
+        (ROOT / "dev/null").touch()
+        subprocess.run(["sh", "-c", f". {SCRIPT}\n{command}"], cwd=ROOT, check=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+            journal.bind(f"{ROOT}/run/systemd/journal/socket")
+            journal.settimeout(1)
+            result = subprocess.run(
+                ["baseimage-status", *arguments.split()], env=ENVIRONMENT, text=True,
+                check=False, preexec_fn=enter_guest, **({"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options))
+            fields = journal.recv(4096).decode() if "--journal" in arguments else ""
+        return result.returncode, fields + re.sub(" +", " ", result.stdout or "")
+
+    def test_findings(self):
+        for command, (severity, device, kind, evidence, remedy) in FINDINGS:
+            state = {"note": "inert", "leak": "leaking"}.get(severity, "unknown")
+            branch = "" if device == "-" else "`-"
+            with self.subTest(command=command):
+                self.assertEqual(self.run_status(command), (
+                    ["inert", "leaking", "unknown"].index(state),
+                    f"{HEADINGS}/dev/vdb {state} disk 0 partitions\n"
+                    f"{branch}{device} {severity} {kind} {evidence}\n{TO_DO}{kind}: {remedy}\n"))
+
+    def test_runs(self):
+        for command, arguments, *expected in RUNS:
+            with self.subTest(command=command, arguments=arguments):
+                self.assertEqual(self.run_status(command, arguments), tuple(expected))
+
+    def test_usage(self):
+        code, output = self.run_status("", "--help")
+        self.assertEqual(code, 0)
+        self.assertIn("Exit status: 0 inert, 1 leaking, 2 unknown or wrong usage", output)
+        self.assertEqual(self.run_status("", "--nonsense")[0], 2)
+        with open("/dev/full", "wb") as full:
+            self.assertEqual(self.run_status("", stdout=full)[0], 2)
+
+    def test_table__one_screen(self):
+        """Checks that the table has at most 24 lines if each of 64 partitions has several findings."""
+        command = ("without_rule vdb; for n in $(seq 64); do inert vdb$n $((n + 16)); without_rule vdb$n;"
+                   " set_property vdb$n ID_FS_TYPE=ext4 ID_FS_UUID=$n ID_PART_ENTRY_NUMBER=$n;"
+                   " printf 'S:disk/by-%s/%s\n' uuid $n label $n >>run/udev/data/vdb$n;"
+                   " mounted 252:$((n + 16)) /mnt/$n /dev/vdb$n; mkdir sys/class/block/vdb$n/holders/md$n; done")
+        code, output = self.run_status(command)
+        self.assertEqual(code, 1)
+        self.assertLessEqual(output.count("\n"), 24)
+        self.assertRegex(output, "\\|-vdb1-vdb64 leak link /dev/disk/by-(uuid|label)/[0-9]+, and 127 more\n")
+        self.assertIn('"/dev/disk/by-label/64"', self.run_status(command, "--json")[1])     # JSON has all findings
+
+
+unittest.main()
