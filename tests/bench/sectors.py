@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Counts the sectors that each program reads from the base image.
+"""Counts the sectors that userspace reads from the base image.
 
-To count the sectors, this program reads the kernel's trace.
-
-The kernel also reads sectors, because the kernel searches for partitions.  The table does not count these reads.  To
-recognise these reads, this program stops udevd, and hot-plugs the base image.  Then only the kernel reads the disk.
+The kernel counts the sectors that were read from a disk.  This count includes the kernel's own reads, because the
+kernel searches for partitions.  To count only the kernel's reads, this program stops udevd, and hot-plugs the disk.
 """
 
 import itertools
-import re
-from collections import Counter
 
 from bench import Table, log, package
 from cases import Case, kernel_options
@@ -23,45 +19,12 @@ GUESTS = [("bookworm", "initramfs-tools"), ("trixie", "initramfs-tools"), ("trix
 LAYOUTS = ["btrfs", "lvm", "md"]
 # In the initramfs, a scanner reads sectors at the start of the disk, until the scanner finds the partition table.
 BOOT_LIMIT = 8192
-# The trace contains the name of the program that reads.  The disk's statistics do not contain this name.
-TRACE = "trace_event=block:block_bio_queue trace_buf_size=2M"
-TRACEFS = "/sys/kernel/tracing"
-BIO = re.compile(r"^\s*(?P<comm>.*)-(?P<pid>\d+)\s+\[\d+\]\s+\S+\s+[\d.]+: block_bio_queue: "
-                 r"(?P<major>\d+),(?P<minor>\d+) \w+ (?P<start>\d+) \+ (?P<length>\d+)", re.M)
 UDEVD = "systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udevd.service"
 
 
-def reads(guest):
-    """Returns the reads from the base image since the last call: {(command, pid): [(first sector, length)]}."""
-    guest.run(f"mountpoint -q {TRACEFS} || mount -t tracefs none {TRACEFS}")
+def sectors_read(guest):
     name, = base_disks(guest)
-    device = tuple(guest.run(f"cat /sys/block/{name}/dev").strip().split(":"))
-    found = {}
-    for match in BIO.finditer(guest.run(f"cat {TRACEFS}/trace; echo >{TRACEFS}/trace")):
-        if (match["major"], match["minor"]) == device:
-            found.setdefault((match["comm"].strip(), int(match["pid"])), []).append(
-                (int(match["start"]), int(match["length"])))
-    return found
-
-
-def readers(guest, found, scan):
-    """Returns the number of sectors that each program has read.  "scan" has the kernel's reads, which do not count."""
-    units = {}
-    for record in guest.run("systemctl show '*.service' -p Id -p ExecMainPID").split("\n\n"):
-        fields = dict(line.split("=", 1) for line in record.splitlines() if "=" in line)
-        units[int(fields.get("ExecMainPID") or 0)] = fields.get("Id")
-    sums = Counter()
-    for (comm, pid), rows in found.items():
-        # In the trace, the kernel's reads have the name of the process that binds the disk.  This loop removes the
-        # kernel's reads.
-        for at in range(len(rows) - len(scan), -1, -1):
-            if rows[at:at + len(scan)] == scan:
-                del rows[at:at + len(scan)]
-        if rows:
-            unit = units.get(pid)
-            sums[f"`{comm}`" + (f" of {unit}" if unit else "")] += sum(length for _, length in rows)
-    # A program that only flushes the disk is in the trace with 0 sectors.  The operator "+" removes such programs.
-    return +sums
+    return int(guest.run(f"cat /sys/block/{name}/stat").split()[2])
 
 
 def unplug(guest, node):
@@ -71,19 +34,19 @@ def unplug(guest, node):
 
 
 def hotplug_reads(guest, path):
-    """Hot-plugs a base image, and unplugs it 3 s after udevd has handled all events.  Returns the reads."""
+    """Hot-plugs a base image, and unplugs it 3 s after udevd has handled all events.  Returns the sectors read."""
     node = guest.plug(path, SERIAL, settle=False)
     guest.wait_until(lambda: base_disks(guest))
     guest.settle()
     # udevd can start a program at an event.  After udevd has handled the event, the program can still read the disk.
     guest.run("sleep 3")
-    found = reads(guest)
+    sectors = sectors_read(guest)
     unplug(guest, node)
-    return found
+    return sectors
 
 
 def measure(case, deb):
-    """Returns the sectors that each program reads at boot, and the sectors that each program reads after a hot-plug.
+    """Returns the sectors that userspace reads at boot, and the sectors that userspace reads after a hot-plug.
 
     The argument "deb" is the package, or None for a guest without the package.
     """
@@ -94,19 +57,15 @@ def measure(case, deb):
     # With a base image, a guest without the package could mount the base image as root, or fail to boot.  So without
     # the package, the guest boots without a base image.
     disks = [(path, None, False), *([(path, SERIAL, True)] if deb else [])]
-    with Guest(name, image.kernel, image.initrd, f"root={root} ro {options} {TRACE}", disks) as guest:
-        boot = reads(guest) if deb else {}
+    with Guest(name, image.kernel, image.initrd, f"root={root} ro {options}", disks) as guest:
+        boot = sectors_read(guest) if deb else 0
         if deb:
             unplug(guest, "disk1")
         hotplug = hotplug_reads(guest, path)
         guest.run(f"systemctl stop {UDEVD}", check=False)
-        scan, = hotplug_reads(guest, path).values()
+        kernel = hotplug_reads(guest, path)
         guest.run(f"systemctl start {UDEVD} && udevadm settle")
-        return readers(guest, boot, scan), readers(guest, hotplug, scan)
-
-
-def format_sums(sums):
-    return f"{sum(sums.values())}" + (f" ({', '.join(f'{k} {v}' for k, v in sums.items())})" if sums else "")
+        return boot - kernel, hotplug - kernel
 
 
 def main():
@@ -121,9 +80,9 @@ def main():
             log(f"left out: {suite}, {generator}, {layout}: {reason}")
             continue
         where = f"{suite}, {generator}, root on {layout}"
-        table.row(f"{where}: hot-plugged, without the package", format_sums(without))
-        table.row(f"{where}: hot-plugged", format_sums(hotplug), "0", not hotplug, True)
-        table.row(f"{where}: at boot", format_sums(boot), f"≤ {BOOT_LIMIT}", sum(boot.values()) <= BOOT_LIMIT, True)
+        table.row(f"{where}: hot-plugged, without the package", without)
+        table.row(f"{where}: hot-plugged", hotplug, "0", hotplug == 0, True)
+        table.row(f"{where}: at boot", boot, f"≤ {BOOT_LIMIT}", boot <= BOOT_LIMIT, True)
     table.end()
 
 

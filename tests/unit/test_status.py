@@ -190,8 +190,8 @@ RUNS = [
     # While baseimage-status runs, the disk disappears, or another disk gets the name or the number.
     ("meanwhile 'rm -r /sys/class/block/vdb'", "--initramfs", 2, REPLACED),
     ("set_property vdb ID_SERIAL=; meanwhile 'echo OTHER >/sys/class/block/vdb/serial'", "--initramfs", 2, REPLACED),
-    ("mounted 252:16 /mnt /dev/vdb; meanwhile 'echo MAJOR=252 MINOR=99 >/sys/class/block/vdb/uevent'", "--initramfs", 2,
-     REPLACED),
+    (r"""mounted 252:16 /mnt /dev/vdb; meanwhile 'printf "MAJOR=252\nMINOR=99\n" >/sys/class/block/vdb/uevent'""",
+     "--initramfs", 2, REPLACED),
     # The devices and mounts in the next two rows do not use the base image.
     ("loop loop0 /srv/file; loop loop1 /srv/vdb; device loop2 92", "", 0, INERT),
     ("mounted 0:40 /net server:/dev/vdb; mounted 254:2 /mnt /dev/vda2; rm proc/swaps", "", 0, INERT),
@@ -235,8 +235,8 @@ RUNS = [
     (f'initramfs boot/initrd.img-1 "$HELPER"; {DETACH}', "--initramfs", 1,
      bad_initramfs("/boot/initrd.img-1 lacks 59-baseimage.rules")),
     # An empty file or a link to /dev/null masks the rule.
-    (f"complete_initramfs boot/initrd.img-1 '-rw-r--r-- 1 root root 0 Nov  1 10:00 etc/udev/rules.d/59-baseimage.rules';"
-     f" {DETACH}", "--initramfs", 1, bad_initramfs("/boot/initrd.img-1 has an empty 59-baseimage.rules")),
+    ("complete_initramfs boot/initrd.img-1 '-rw-r--r-- 1 root root 0 Nov  1 10:00 etc/udev/rules.d/59-baseimage.rules'"
+     f"; {DETACH}", "--initramfs", 1, bad_initramfs("/boot/initrd.img-1 has an empty 59-baseimage.rules")),
     (f"complete_initramfs boot/initrd.img-1 'lrwxrwxrwx 1 root root 9 Nov  1 10:00 etc/udev/rules.d/59-baseimage.rules"
      f" -> /dev/null'; {DETACH}", "--initramfs", 1,
      bad_initramfs("/boot/initrd.img-1 has an empty 59-baseimage.rules")),
@@ -307,9 +307,9 @@ class Status(unittest.TestCase):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
             journal.bind(f"{ROOT}/run/systemd/journal/socket")
             journal.settimeout(1)
-            result = subprocess.run(
-                ["baseimage-status", *arguments.split()], env=ENVIRONMENT, text=True,
-                check=False, preexec_fn=enter_guest, **({"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options))
+            options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options
+            result = subprocess.run(["baseimage-status", *arguments.split()], env=ENVIRONMENT, text=True, check=False,
+                                    preexec_fn=enter_guest, **options)
             fields = journal.recv(4096).decode() if "--journal" in arguments else ""
         return result.returncode, fields + re.sub(" +", " ", result.stdout or "")
 

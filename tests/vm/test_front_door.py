@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks the scripts that users run: if this machine lacks a requirement, the script must print exactly one line."""
+"""Checks tests/demo and tests/run: if this machine lacks a requirement, the script must print exactly one line."""
 
 import os
 import re
@@ -12,8 +12,6 @@ import pytest
 
 from chroots import SOURCE, copy_source, needs_mounts
 
-COMMANDS = ["tests/demo", "tests/run", "tests/bench/run"]
-
 
 @pytest.fixture
 def directory():
@@ -24,24 +22,17 @@ def directory():
         yield path
 
 
-@pytest.fixture
-def source(directory):
-    return copy_source(directory / "source")
-
-
 # This command mounts a file system that reports 64 GiB of free space.
 ROOM = 'mount -t tmpfs -o size=64g none "$XDG_CACHE_HOME"'
 # Each requirement has the start of a command line, and the expected message.  With this start, a command runs where
 # the requirement is not met.
 LACKS = {
-    # Only guests need these requirements, so the test checks the requirements only with tests/demo.
     "an ordinary user's ids": (["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
                                "nobody has no subordinate ids: sudo usermod|sudo apt-get install .* uidmap"),
     "network": (["unshare", "--net", "--mount", "sh", "-ec", f'{ROOM}; exec "$@"', "sh"],
                 "no network: Debian cannot be fetched"),
     "room": (["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o size=8m none "$XDG_CACHE_HOME"; exec "$@"', "sh"],
              "GiB are needed, 0 free; name another place with XDG_CACHE_HOME"),
-    # Every command needs these requirements.
     "temporary room": (["unshare", "--mount", "sh", "-ec",
                         f'{ROOM}; mount -t tmpfs -o size=8m none "$TMPDIR"; exec "$@"', "sh"],
                        "2 GiB are needed, 0 free; name another place with TMPDIR"),
@@ -50,22 +41,21 @@ LACKS = {
 
 
 @needs_mounts
-@pytest.mark.parametrize("command, lack", [(command, lack) for command in COMMANDS for lack in LACKS
-                                           if command == "tests/demo" or lack in ("temporary room", "apt")])
-def test_front_door__says_what_is_lacking(command, lack, directory, source):
+@pytest.mark.parametrize("lack", LACKS)
+def test_demo__says_what_is_lacking(lack, directory):
     take, message = LACKS[lack]
     for name in ("cache", "temp"):
         (directory / name).mkdir(mode=0o777)
         (directory / name).chmod(0o777)
-    tools = source / "bin"
-    tools.mkdir()
+    source = copy_source(directory / "source")
+    (source / "bin").mkdir()
     for tool in ("sh", "env", "dirname", "id"):
-        (tools / tool).symlink_to(shutil.which(tool, path="/usr/bin:/usr/sbin"))
+        (source / "bin" / tool).symlink_to(shutil.which(tool, path="/usr/bin:/usr/sbin"))
     result = subprocess.run(
-        [*take, "sh", command], cwd=source, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        [*take, "sh", "tests/demo"], cwd=source, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
         env=os.environ | {"XDG_CACHE_HOME": f"{directory}/cache", "TMPDIR": f"{directory}/temp"})
     said, = result.stderr.splitlines()
-    assert said.startswith(f"{command}: ") and re.search(message, said), result
+    assert said.startswith("tests/demo: ") and re.search(message, said), result
     assert (result.returncode, result.stdout) == (2, "")
 
 
