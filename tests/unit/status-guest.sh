@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=sh
-# test_status.py runs this script, which creates the files of a simulated guest in the current
+# test_status.py uses these functions, which create the files of a simulated guest in the current
 # directory.  The guest has one base image, /dev/vdb.  This base image is inert.
 set -eu
 
@@ -87,8 +87,8 @@ complete_initramfs() {
 
 # program NAME COMMANDS: creates a program of the guest.
 program() {
-	printf '#!/bin/sh\n%s\n' "$2" >"usr/local/bin/$1"
-	chmod +x "usr/local/bin/$1"
+	printf '#!/bin/sh\n%s\n' "$2" >"local/$1"
+	chmod +x "local/$1"
 }
 
 # meanwhile COMMANDS: runs COMMANDS in the guest while baseimage-status lists an initramfs.
@@ -97,10 +97,19 @@ meanwhile() {
 	program lsinitramfs "$1; cat \"\$2\""
 }
 
-mkdir -p dev/disk/by-id run/udev/data sys/class/block boot usr/local/bin
-echo "20 1 254:1 / / rw - ext4 /dev/vda1 rw" >proc/self/mountinfo
-echo "Filename	Type	Size	Used	Priority" >proc/swaps
-disk vdb 16
+# new_guest: creates the guest.
+new_guest() {
+	mkdir -p boot dev/disk/by-id proc/self run/systemd/journal run/udev/data sys/class/block local
+	touch dev/null
+	for name in maps exe cmdline environ task; do # the sanitizers read these files
+		ln -s "/real/self/$name" "proc/self/$name"
+	done
+	echo "20 1 254:1 / / rw - ext4 /dev/vda1 rw" >proc/self/mountinfo
+	echo "Filename	Type	Size	Used	Priority" >proc/swaps
+	# shellcheck disable=SC2016
+	program lsinitramfs '[ "$1" = -l ] && exec cat "$2"'
+	disk vdb 16
+}
+
 RULE="-rw-r--r-- 1 root root 3000 Nov  1 10:00 usr/lib/udev/rules.d/59-baseimage.rules"
 HELPER="-rwxr-xr-x 1 root root 7512 Nov  1 10:00 usr/lib/udev/baseimage_id"
-program lsinitramfs '[ "$1" = -l ] && exec cat "$2"'
