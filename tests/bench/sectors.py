@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Counts the sectors that userspace reads from the base image.
 
-The kernel counts the sectors that were read from a disk.  This count includes the kernel's own reads, because the
-kernel searches for partitions.  To count only the kernel's reads, this program stops udevd, and hot-plugs the disk.
+The kernel counts the sectors that were read from a disk.  The kernel also reads the disk, to find partitions, and the
+count includes these reads.  To count only these reads, this program stops udevd, and hot-plugs the disk.  Then this
+program subtracts these reads.
 """
 
 import itertools
@@ -17,7 +18,7 @@ from layouts import disk
 # These are the releases and the initramfs generators of the guests.
 GUESTS = [("bookworm", "initramfs-tools"), ("trixie", "initramfs-tools"), ("trixie", "dracut")]
 LAYOUTS = ["btrfs", "lvm", "md"]
-# In the initramfs, a scanner reads sectors at the start of the disk, until the scanner finds the partition table.
+# At boot, userspace may read at most this number of sectors.  Scanners in the initramfs read the start of the disk.
 BOOT_LIMIT = 8192
 UDEVD = "systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udevd.service"
 
@@ -34,7 +35,7 @@ def unplug(guest, node):
 
 
 def hotplug_reads(guest, path):
-    """Hot-plugs a base image, and unplugs it 3 s after udevd has handled all events.  Returns the sectors read."""
+    """Hot-plugs a base image, waits 3 s after the last event, and unplugs it.  Returns the sectors read."""
     node = guest.plug(path, SERIAL, settle=False)
     guest.wait_until(lambda: base_disks(guest))
     guest.settle()
@@ -48,14 +49,14 @@ def hotplug_reads(guest, path):
 def measure(case, deb):
     """Returns the sectors that userspace reads at boot, and the sectors that userspace reads after a hot-plug.
 
-    The argument "deb" is the package, or None for a guest without the package.
+    The argument "deb" is the package, or None for a guest without the package.  If "deb" is None, the first number has
+    no meaning.
     """
     image = disk(case.suite, case.flavour, case.layout, (deb,) if deb else ())
     path, = image.paths
     root, options = next(iter(image.roots.values())), kernel_options(case)
     name = f"bench-sectors-{case.suite}-{case.generator}-{case.layout}-{'with' if deb else 'without'}"
-    # With a base image, a guest without the package could mount the base image as root, or fail to boot.  So without
-    # the package, the guest boots without a base image.
+    # A guest without the package could mount the base image as root.  So this guest boots without a base image.
     disks = [(path, None, False), *([(path, SERIAL, True)] if deb else [])]
     with Guest(name, image.kernel, image.initrd, f"root={root} ro {options}", disks) as guest:
         boot = sectors_read(guest) if deb else 0
@@ -64,7 +65,6 @@ def measure(case, deb):
         hotplug = hotplug_reads(guest, path)
         guest.run(f"systemctl stop {UDEVD}", check=False)
         kernel = hotplug_reads(guest, path)
-        guest.run(f"systemctl start {UDEVD} && udevadm settle")
         return boot - kernel, hotplug - kernel
 
 

@@ -4,7 +4,7 @@
 # directory.  The guest has one base image, /dev/vdb.  This base image is inert.
 set -eu
 
-# device NAME MINOR: creates a disk or a partition without a record of udev.
+# device NAME MINOR: creates a block device.  udev has no record of the device.
 device() {
 	mkdir -p "sys/class/block/$1/holders"
 	ln -s ../../block "sys/class/block/$1/subsystem"
@@ -13,8 +13,8 @@ device() {
 	truncate -s 1M "dev/$1"
 }
 
-# inert NAME MINOR: creates a disk or a partition, which has the properties and links that the
-# rule sets for a base image.
+# inert NAME MINOR: creates a disk or a partition of a base image.  The device has the links and the
+# properties that baseimage-status expects.  For the tests, NAME is also a name of udev's record.
 inert() {
 	device "$1" "$2"
 	part=${1#vd?}
@@ -44,7 +44,7 @@ set_property() {
 	done
 }
 
-# without_rule NAME: removes from a device the properties that show that the rule has run.
+# without_rule NAME: removes the properties of the rule from a device.
 without_rule() {
 	set_property "$1" SYSTEMD_READY= UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG= \
 		DM_UDEV_DISABLE_OTHER_RULES_FLAG= DM_MULTIPATH_DEVICE_PATH= UDISKS_IGNORE=
@@ -57,7 +57,7 @@ loop() {
 	echo "$2" >"sys/class/block/$1/loop/backing_file"
 }
 
-# virtio NAME TYPE: creates a virtio device without a driver.
+# virtio NAME TYPE: creates a virtio device without a driver.  The TYPE of a disk is 0x0002.
 virtio() {
 	mkdir -p "sys/bus/virtio/devices/$1"
 	: >"sys/bus/virtio/devices/$1/uevent"
@@ -91,7 +91,7 @@ program() {
 	chmod +x "local/$1"
 }
 
-# meanwhile COMMANDS: runs COMMANDS in the guest while baseimage-status lists an initramfs.
+# meanwhile COMMANDS: makes lsinitramfs run COMMANDS.  baseimage-status --initramfs runs lsinitramfs.
 meanwhile() {
 	complete_initramfs boot/initrd.img-1
 	program lsinitramfs "$1; cat \"\$2\""

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Runs baseimage-status in a chroot that simulates a guest, and checks the output and the exit status.
 
-status-guest.sh creates the files of the guest.  Each case has a shell command that changes the guest.  The environment
-variable STATUS has the path of baseimage-status, and VERSION has the version of this project.
+status-guest.sh creates the files of the guest.  Each row of a table has a shell command that changes the guest.  The
+environment variable STATUS has the path of baseimage-status, and VERSION has the version of this project.
 """
 
+import atexit
+import contextlib
 import os
 import re
+import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -17,10 +21,11 @@ from pathlib import Path
 
 STATUS = os.environ["STATUS"]
 PROGRAMS = ["/bin/sh", "/bin/cat", "/bin/rm", "/usr/bin/awk", STATUS]
-SCRIPT = Path(__file__).with_name("status-guest.sh")
-ENVIRONMENT = {"PATH": "/local:/usr/bin:/bin", "SYSTEMD_DEVICE_VERIFY_SYSFS": "0"}
-WORK = Path(tempfile.mkdtemp())
-GUEST, ROOT = WORK / "guest", WORK / "root"     # the files of the guest, and the chroot to which a test copies the files
+SCRIPT = Path(__file__).resolve().with_name("status-guest.sh")
+# If Meson has built baseimage-status for coverage, baseimage-status writes the coverage to the directory GCOV_PREFIX.
+ENVIRONMENT = {"PATH": "/local:/usr/bin:/bin", "SYSTEMD_DEVICE_VERIFY_SYSFS": "0", "GCOV_PREFIX": "/gcov"}
+WORK = Path(tempfile.mkdtemp(dir=Path(STATUS).parent))
+GUEST, ROOT = WORK / "guest", WORK / "root"     # the tests copy the files in GUEST to the chroot ROOT
 
 TRIGGER = "udevadm trigger --action=change --settle /dev/"
 INSTALL = "install baseimage-udev (or unmask its rule), then: "
@@ -39,7 +44,7 @@ def unmount(point):
     return f"umount {point}; make sure that /etc/fstab does not mount it"
 
 
-# Each of these functions returns a row of FINDINGS without the command.
+# Each of these functions returns a finding, which is a part of a row of FINDINGS.
 
 def leak(kind, evidence, remedy):
     return "leak", "vdb", kind, evidence, remedy
@@ -83,7 +88,7 @@ def note(kind, evidence, remedy):
     return "note", "vdb", kind, evidence, remedy
 
 
-# Each command changes the guest.  Then baseimage-status must report only the finding of the row.
+# Each row has a command and a finding.  After the command, baseimage-status must report only this finding.
 FINDINGS = [
     ("without_rule vdb", leak("rule", "59-baseimage.rules did not run", f"{INSTALL}{TRIGGER}vdb")),
     ("without_rule vdb; set_property vdb baseimage_udev=off",
@@ -119,6 +124,7 @@ FINDINGS = [
     ("rm run/udev/data/*", ("unknown", "vdb", "pending", "udev has not handled the device",
                             "udevadm settle; udevadm trigger --action=add --settle /dev/vdb")),
     ("rm run/udev/data/b*; mkdir run/udev/data/b252:16", unreadable("udev's record: Is a directory", "vdb")),
+    ("sed -i /DEVNAME/d sys/class/block/vdb/uevent", unreadable("udev's record: Input/output error", "vdb")),
     ("rm dev/vdb; mkdir dev/vdb", unreadable("the disk: Input/output error", "vdb")),
     ("echo 0 >sys/class/block/vdb/ro", note("access", "the disk is writable", "attach the disk read-only")),
     ("/sbin/mkswap dev/vdb >/dev/null 2>&1",
@@ -172,23 +178,25 @@ RUNS = [
     ("", "--json", 0,
      json('{\n "device": "/dev/vdb",\n "state": "inert",\n "kind": "disk",\n "evidence": "0 partitions",\n'
           ' "remedy": null\n }')),
-    ("set_property vdb 'ID_FS_LABEL=\\x22\"'", "--json", 1,
+    (r"mounted 252:16 '/mnt/\033\042\012' /dev/x", "--json", 1,
      json('{\n "device": "/dev/vdb",\n "state": "leaking",\n "kind": "disk",\n "evidence": "0 partitions",\n'
-          ' "remedy": null,\n "children": [\n {\n "device": "/dev/vdb",\n "state": "leak",\n "kind": "property",\n'
-          f' "evidence": "ID_FS_LABEL=\\\\x22\\"",\n "remedy": "{FIND_RULE}vdb"\n }}\n ]\n }}')),
+          ' "remedy": null,\n "children": [\n {\n "device": "/dev/vdb",\n "state": "leak",\n "kind": "mount",\n'
+          ' "evidence": "/mnt/\\\\x1b\\"\\\\x0a",\n "remedy": "' + unmount(r"/mnt/\\x1b\"\\x0a") + '"\n }\n ]\n }')),
     (DETACH, "", 3, NO_BASE_IMAGE),
     (DETACH, "--json", 3, '{\n "baseimages": [\n\n ]\n}\n'),
     (DETACH, "-q", 3, ""),
     ("rm -r sys/class/block", "-q", 2, ""),
     (f"{DETACH}; virtio virtio3 0x0002", "-q", 2, ""),
     ("virtio virtio3 0x0002; ln -s x sys/bus/virtio/devices/virtio3/driver; virtio virtio4 0x0001", "", 0, INERT),
-    # If the serial in sysfs is BASEIMAGE, or if ID_SERIAL is BASEIMAGE, the disk is a base image.
+    # If the serial in sysfs is BASEIMAGE, or if ID_SERIAL is BASEIMAGE, the disk is a base image.  baseimage-status
+    # ignores blanks at the end of the serial.
     ("printf 'BASEIMAGE  ' >sys/class/block/vdb/serial; set_property vdb ID_SERIAL=", "", 0, INERT),
     ("printf OTHER >sys/class/block/vdb/serial", "", 0, INERT),
     ("rm sys/class/block/vdb/serial", "", 0, INERT),
     ("printf BASEIMAGE2 >sys/class/block/vdb/serial; set_property vdb ID_SERIAL=BASEIMAGE2", "", 3, NO_BASE_IMAGE),
     ("printf OTHER >sys/class/block/vdb/serial; set_property vdb ID_SERIAL=OTHER", "", 3, NO_BASE_IMAGE),
-    # While baseimage-status runs, the disk disappears, or another disk gets the name or the number.
+    # While baseimage-status runs, the disk disappears, or another disk gets the name.  This disk has another serial or
+    # another number.
     ("meanwhile 'rm -r /sys/class/block/vdb'", "--initramfs", 2, REPLACED),
     ("set_property vdb ID_SERIAL=; meanwhile 'echo OTHER >/sys/class/block/vdb/serial'", "--initramfs", 2, REPLACED),
     (r"""mounted 252:16 /mnt /dev/vdb; meanwhile 'printf "MAJOR=252\nMINOR=99\n" >/sys/class/block/vdb/uevent'""",
@@ -216,7 +224,7 @@ RUNS = [
      "|-vdb3-vdb10 leak property ID_FS_TYPE=ext4, and 1 more\n"
      "`-vdb1-vdb10 leak partition programs that scan disks see a duplicate\n"
      f"{TO_DO}rule, property, partition: {INSTALL}{TRIGGER}vdb\n"),
-    ("inert vdb1 17; loop loop0 /dev/vdb1", "-q", 1, ""),
+    ("inert vdb1 17; set_property vdb baseimage_udev=partitions; loop loop0 /dev/vdb1", "-q", 1, ""),
     ("", "--journal vdb", 0,
      "MESSAGE=Base image /dev/vdb is inert\nPRIORITY=6\nMESSAGE_ID=8ca73e3e83fe402ca19f4e65c474fb8e\n"
      "BASEIMAGE_DEVICE=/dev/vdb\nBASEIMAGE_STATE=inert\nSYSLOG_IDENTIFIER=baseimage-status\n"),
@@ -257,64 +265,71 @@ RUNS = [
 
 
 def in_shell(command, directory):
-    subprocess.run(["sh", "-c", f". {SCRIPT}\n{command}"], cwd=directory, check=True)
+    subprocess.run(["sh", "-c", f". {shlex.quote(str(SCRIPT))}\n{command}"], cwd=directory, check=True)
+
+
+def libraries(program):
+    ldd = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=False).stdout
+    return re.findall(r"(/\S+) \(0x", ldd)
+
+
+SANITIZED = "libasan" in str(libraries(STATUS))
 
 
 def setUpModule():
-    """Copies the programs and their libraries to the chroot.  The sanitizers also need the real /proc."""
-    unittest.addModuleCleanup(clean_up)
+    """Makes the chroot and the guest.  The sanitizers need /proc, so the chroot also has /proc at /real."""
     for program in PROGRAMS:
-        ldd = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout
-        for path in [program, *re.findall(r"(/\S+) \(0x", ldd)]:
+        for path in [program, *libraries(program)]:
             copy = ROOT / ("usr/bin/baseimage-status" if path == STATUS else path[1:])
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy)
-    (ROOT / "real").mkdir()
+    if SANITIZED:
+        (ROOT / "real").mkdir()
+        subprocess.run(["mount", "--rbind", "/proc", ROOT / "real"], check=True)
     GUEST.mkdir()
     in_shell("new_guest", GUEST)
-    if os.environ["BASEIMAGE_INSIDE"] != "chroot":
-        subprocess.run(["mount", "--rbind", "/proc", ROOT / "real"], check=True)
-    elif "libasan" in ldd:
-        print("this container cannot mount /proc, which the sanitizers need")
-        sys.exit(77)
+    os.chdir(ROOT)
 
 
 def clean_up():
-    subprocess.run(["umount", "--lazy", ROOT / "real"], stderr=subprocess.DEVNULL, check=False)
-    # If Meson has built baseimage-status for coverage, baseimage-status has written the coverage in the chroot.
-    for path in ROOT.rglob("*.gcda"):
-        shutil.copy(path, f"/{path.relative_to(ROOT)}")
+    if os.path.ismount(ROOT / "real"):
+        subprocess.run(["umount", "--lazy", ROOT / "real"], check=True)
+    for path in ROOT.glob("gcov/**/*.gcda"):
+        shutil.copy(path, f"/{path.relative_to(ROOT / 'gcov')}")
     shutil.rmtree(WORK)
 
 
 def enter_guest():
-    """Runs in the new process before the process starts baseimage-status."""
-    os.symlink(f"/real/{os.getpid()}", ROOT / f"proc/{os.getpid()}")
-    os.chroot(ROOT)
-    os.chdir("/")
+    """Moves the new process into the chroot.  Then the process starts baseimage-status."""
+    os.symlink(f"/real/{os.getpid()}", f"proc/{os.getpid()}")
+    os.chroot(".")
 
 
 class Status(unittest.TestCase):
     maxDiff = None
 
     def run_status(self, command, arguments="", **options):
-        """Creates a guest, runs the command in the directory of the guest, and then runs baseimage-status.
+        """Copies the guest to the chroot, runs the command there, and then runs baseimage-status.
 
-        Returns the exit status and the output.  The output begins with the fields that baseimage-status sends to the
-        journal.  In the output, one blank replaces several blanks.
+        Returns the exit status and the output.  The output begins with the new entries of the journal.  In the output,
+        one blank replaces several blanks.
         """
         for name in "boot", "dev", "local", "proc", "run", "sys", "var":
-            shutil.rmtree(ROOT / name, ignore_errors=True)
+            if os.path.exists(name):
+                shutil.rmtree(name)
         shutil.copytree(GUEST, ROOT, symlinks=True, dirs_exist_ok=True)
         in_shell(command, ROOT)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
-            journal.bind(f"{ROOT}/run/systemd/journal/socket")
-            journal.settimeout(1)
+            journal.bind("run/systemd/journal/socket")
+            journal.setblocking(False)
             options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options
             result = subprocess.run(["baseimage-status", *arguments.split()], env=ENVIRONMENT, text=True, check=False,
                                     preexec_fn=enter_guest, **options)
-            fields = journal.recv(4096).decode() if "--journal" in arguments else ""
-        return result.returncode, fields + re.sub(" +", " ", result.stdout or "")
+            entries = ""
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    entries += journal.recv(4096).decode()
+        return result.returncode, entries + re.sub(" +", " ", result.stdout or "")
 
     def test_findings(self):
         for command, (severity, device, kind, evidence, remedy) in FINDINGS:
@@ -349,7 +364,14 @@ class Status(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertLessEqual(output.count("\n"), 24)
         self.assertRegex(output, "\\|-vdb1-vdb30 leak link /dev/disk/by-(uuid|label)/[0-9]+, and 59 more\n")
-        self.assertIn('"/dev/disk/by-label/30"', self.run_status(command, "--json")[1])     # JSON has all findings
+        code, output = self.run_status(command, "--json")
+        self.assertEqual(code, 1)
+        self.assertIn('"/dev/disk/by-label/30"', output)        # JSON has every finding
 
 
+atexit.register(clean_up)
+signal.signal(signal.SIGTERM, lambda *_: (clean_up(), os._exit(1)))
+if SANITIZED and os.environ["BASEIMAGE_INSIDE"] == "chroot":
+    print("this container cannot mount /proc, which the sanitizers need")
+    sys.exit(77)
 unittest.main()

@@ -180,7 +180,7 @@ def test_status__serial_of_administrator(boot):
         assert guest.run("baseimage-status --quiet; echo $?") == "3\n"
 
 
-# These commands make an initramfs that has a mask of the rule, and does not have the helper.
+# These commands make an initramfs without the helper.  In this initramfs, an empty file masks the rule.
 BAD_INITRAMFS = """\
 mkdir -p /root/fs/etc/udev/rules.d; cd /root/fs
 : >etc/udev/rules.d/59-baseimage.rules
@@ -189,13 +189,13 @@ find . | cpio --quiet -o -H newc | gzip >/boot/initrd.img-0; cd /
 
 
 def test_status__initramfs(boot, fault):
-    """Checks that baseimage-status can list a real initramfs.  The unit tests check other initramfs images."""
+    """Checks baseimage-status with a real initramfs and with a bad initramfs."""
     check = "baseimage-status --initramfs; echo $?"
     with boot() as guest:
         plug_base(guest)
         assert guest.run(check).endswith("\n0\n")
         with fault("a bad initramfs"):
-            # An emulated guest lists the files of the real initramfs slowly.
+            # The test moves the real initramfs away, because an emulated guest lists the files slowly.
             guest.run(f"mv /boot/initrd.img-* /root; {BAD_INITRAMFS}")
             output = guest.run(check)
             evidence = "/boot/initrd.img-0 has an empty 59-baseimage.rules, and 1 more\n"
