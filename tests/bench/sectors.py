@@ -28,21 +28,13 @@ def sectors_read(guest):
     return int(guest.run(f"cat /sys/block/{name}/stat").split()[2])
 
 
-def unplug(guest, node):
-    guest.unplug(node, settle=False)
-    guest.wait_until(lambda: not base_disks(guest))
-    guest.settle()
-
-
 def hotplug_reads(guest, path):
     """Hot-plugs a base image, waits 3 s after the last event, and unplugs it.  Returns the sectors read."""
-    node = guest.plug(path, SERIAL, settle=False)
-    guest.wait_until(lambda: base_disks(guest))
-    guest.settle()
+    node = guest.plug(path, SERIAL)
     # udevd can start a program at an event.  After udevd has handled the event, the program can still read the disk.
     guest.run("sleep 3")
     sectors = sectors_read(guest)
-    unplug(guest, node)
+    guest.unplug(node)
     return sectors
 
 
@@ -61,7 +53,7 @@ def measure(case, deb):
     with Guest(name, image.kernel, image.initrd, f"root={root} ro {options}", disks) as guest:
         boot = sectors_read(guest) if deb else 0
         if deb:
-            unplug(guest, "disk1")
+            guest.unplug("disk1")
         hotplug = hotplug_reads(guest, path)
         guest.run(f"systemctl stop {UDEVD}", check=False)
         kernel = hotplug_reads(guest, path)
