@@ -274,7 +274,7 @@ def libraries(program):
 
 
 def setUpModule():
-    """Makes the chroot and the guest.  The sanitizers and sd-device 258 need /proc, so the chroot has /proc at /real."""
+    """Makes the chroot and the guest.  At /real, the chroot has the /proc that the sanitizers and sd-device 258 need."""
     for program in PROGRAMS:
         for path in [program, *libraries(program)]:
             copy = ROOT / ("usr/bin/baseimage-status" if path == STATUS else path[1:])
