@@ -51,8 +51,9 @@ def measure(case, deb):
     # A guest without the package could mount the base image as root.  So this guest boots without a base image.
     disks = [(path, None, False), *([(path, SERIAL, True)] if deb else [])]
     with Guest(name, image.kernel, image.initrd, f"root={root} ro {options}", disks) as guest:
-        boot = sectors_read(guest) if deb else 0
+        boot = 0
         if deb:
+            boot = sectors_read(guest)
             guest.unplug("disk1")
         hotplug = hotplug_reads(guest, path)
         guest.run(f"systemctl stop {UDEVD}", check=False)

@@ -46,6 +46,16 @@ def udev_version():
                               text=True).stdout.split()[0])
 
 
+def copy_programs(root, *programs):
+    """Copies programs and their libraries to the same paths in a chroot."""
+    for program in programs:
+        libraries = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+        for path in [str(program), *re.findall(r"(/\S+) \(0x", libraries)]:
+            copy = root / path[1:]
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
+
+
 @dataclass
 class Record:
     """Contains what "udevadm test" prints for a device after an event."""
@@ -95,12 +105,7 @@ class Machine:
             subprocess.run(["mount", "-t", "tmpfs", "none", self.root], env=ENVIRONMENT, check=True)
             (self.root / "proc").mkdir()
             subprocess.run(["mount", "--rbind", "/proc", self.root / "proc"], env=ENVIRONMENT, check=True)
-        for program in "/bin/sh", "/usr/bin/udevadm", "/usr/sbin/blkid", PACKAGE[HELPER]:
-            libraries = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
-            for path in [str(program), *re.findall(r"(/\S+) \(0x", libraries)]:
-                copy = self.root / path[1:]
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(path, copy)
+        copy_programs(self.root, "/bin/sh", "/usr/bin/udevadm", "/usr/sbin/blkid", PACKAGE[HELPER])
         shutil.copytree(f"/{UDEV}/rules.d", self.root / UDEV / "rules.d")
         subprocess.run(["cc", "-shared", "-fPIC", "-o", self.root / "blockdev.so",
                         Path(__file__).with_name("blockdev.c")], check=True)

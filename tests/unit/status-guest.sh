@@ -6,13 +6,10 @@ set -eu
 
 # device NAME MINOR: creates a block device.  udev has no record of the device.
 device() {
-	path=sys/devices/virtual/block/$1
-	mkdir -p "$path/holders"
-	ln -s "../../devices/virtual/block/$1" "sys/class/block/$1"
-	ln -s ../../../../class/block "$path/subsystem"
-	printf 'MAJOR=252\nMINOR=%s\nDEVNAME=%s\n' "$2" "$1" >"$path/uevent"
-	echo "252:$2" >"$path/dev"
-	echo 1 >"$path/ro"
+	mkdir -p "sys/class/block/$1/holders"
+	ln -s ../../block "sys/class/block/$1/subsystem"
+	printf 'MAJOR=252\nMINOR=%s\nDEVNAME=%s\n' "$2" "$1" >"sys/class/block/$1/uevent"
+	echo 1 >"sys/class/block/$1/ro"
 	truncate -s 1M "dev/$1"
 }
 
@@ -62,11 +59,10 @@ loop() {
 
 # virtio NAME TYPE: creates a virtio device without a driver.  The TYPE of a disk is 0x0002.
 virtio() {
-	mkdir -p "sys/devices/virtual/$1" sys/bus/virtio/devices
-	ln -s "../../../devices/virtual/$1" "sys/bus/virtio/devices/$1"
-	ln -s ../../../bus/virtio "sys/devices/virtual/$1/subsystem"
-	: >"sys/devices/virtual/$1/uevent"
-	echo "$2" >"sys/devices/virtual/$1/device"
+	mkdir -p "sys/bus/virtio/devices/$1"
+	: >"sys/bus/virtio/devices/$1/uevent"
+	ln -s ../../../virtio "sys/bus/virtio/devices/$1/subsystem"
+	echo "$2" >"sys/bus/virtio/devices/$1/device"
 }
 
 # mounted MAJOR:MINOR MOUNTPOINT SOURCE: adds a mount to /proc/self/mountinfo.

@@ -19,8 +19,10 @@ import tempfile
 import unittest
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "udev"))
+from machine import MOUNTS, copy_programs       # pylint: disable=wrong-import-position
+
 STATUS = os.environ["STATUS"]
-PROGRAMS = ["/bin/sh", "/bin/cat", "/bin/rm", "/usr/bin/awk", STATUS]
 SCRIPT = Path(__file__).resolve().with_name("status-guest.sh")
 # If Meson has built baseimage-status for coverage, baseimage-status writes the coverage to the directory GCOV_PREFIX.
 ENVIRONMENT = {"PATH": "/local:/usr/bin:/bin", "SYSTEMD_DEVICE_VERIFY_SYSFS": "0", "GCOV_PREFIX": "/gcov"}
@@ -268,18 +270,11 @@ def in_shell(command, directory):
     subprocess.run(["sh", "-c", f". {shlex.quote(str(SCRIPT))}\n{command}"], cwd=directory, check=True)
 
 
-def libraries(program):
-    ldd = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=False).stdout
-    return re.findall(r"(/\S+) \(0x", ldd)
-
-
 def setUpModule():
     """Makes the chroot and the guest.  At /real, the chroot has the /proc that the sanitizers and sd-device 258 need."""
-    for program in PROGRAMS:
-        for path in [program, *libraries(program)]:
-            copy = ROOT / ("usr/bin/baseimage-status" if path == STATUS else path[1:])
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, copy)
+    copy_programs(ROOT, "/bin/sh", "/bin/cat", "/bin/rm", "/usr/bin/awk", STATUS)
+    # The path of STATUS can be in a directory that run_status() removes.
+    shutil.copy(STATUS, ROOT / "usr/bin")
     (ROOT / "real").mkdir()
     subprocess.run(["mount", "--rbind", "/proc", ROOT / "real"], check=True)
     GUEST.mkdir()
@@ -369,7 +364,7 @@ class Status(unittest.TestCase):
 
 atexit.register(clean_up)
 signal.signal(signal.SIGTERM, lambda *_: (clean_up(), os._exit(1)))
-if os.environ["BASEIMAGE_INSIDE"] == "chroot" or not shutil.which("mount"):
+if not MOUNTS or not shutil.which("mount"):
     print("this container cannot mount /proc, which the sanitizers and sd-device 258 need")
     sys.exit(77)
 unittest.main()
