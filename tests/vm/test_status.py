@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Checks that baseimage-status finds each leak (see inert.py), and that the printed remedy ends the leak."""
 
+import contextlib
 import re
 
 import pytest
@@ -14,15 +15,6 @@ RULES_D = "/run/udev/rules.d"
 FIND_RULE = "find the rule that interferes: udevadm test --action=change /sys/class/block/"
 INSTALL = "install baseimage-udev (or unmask its rule), then: "
 JOURNAL = "journalctl -b -t baseimage-status -o cat"
-
-
-def marks():
-    """Returns the key and the value of each property that the rule sets, without SYSTEMD_IGNORE.
-
-    No program reads SYSTEMD_IGNORE, so baseimage-status ignores SYSTEMD_IGNORE.
-    """
-    rule = (SOURCE / "rules/59-baseimage.rules.in").read_text().split("IMPORT{program}")[1]
-    return [mark for mark in re.findall(r'^ENV\{([A-Z_]+)\}="([^"]+)"$', rule, re.M) if mark[0] != "SYSTEMD_IGNORE"]
 
 
 def trigger(guest, *names):
@@ -42,39 +34,36 @@ def find(guest, severity="leak"):
     return [(line["kind"], line["device"], line["evidence"], line["remedy"]) for line in findings]
 
 
-def write_rule(guest, rule, *names):
-    """Writes the rule file 99-local.rules, and triggers the devices."""
+@contextlib.contextmanager
+def local_rule(guest, rule, *names):
+    """Adds a udev rule during the "with" block, and triggers the devices.  Then checks that there is no leak."""
     guest.write(f"{RULES_D}/99-local.rules", f"{rule}\n")
     trigger(guest, *names)
-
-
-def remove_rule(guest, *names):
-    """Removes the rule file 99-local.rules, triggers the devices, and checks that there is no leak."""
+    yield
     guest.run(f"rm {RULES_D}/99-local.rules")
     trigger(guest, *names)
     assert find(guest) == []
 
 
 def check_marks(guest):
-    for key, value in marks():
-        write_rule(guest, f'KERNEL=="vdb", ENV{{{key}}}=""', "vdb")
-        kind, device, evidence, remedy = find(guest)[0]
-        assert (kind, device, remedy) == ("mark", "/dev/vdb", f"{FIND_RULE}vdb")
-        assert evidence.startswith(f"{key}={value} is missing; this affects ")
-        remove_rule(guest, "vdb")
+    """Clears each property that the rule sets, except SYSTEMD_IGNORE.  No program reads SYSTEMD_IGNORE."""
+    rule = (SOURCE / "rules/59-baseimage.rules.in").read_text().split("IMPORT{program}")[1]
+    for key, value in re.findall(r'^ENV\{((?!SYSTEMD_IGNORE)[A-Z_]+)\}="([^"]+)"$', rule, re.M):
+        with local_rule(guest, f'KERNEL=="vdb", ENV{{{key}}}=""', "vdb"):
+            kind, device, evidence, remedy = find(guest)[0]
+            assert (kind, device, remedy) == ("mark", "/dev/vdb", f"{FIND_RULE}vdb")
+            assert evidence.startswith(f"{key}={value} is missing; this affects ")
 
 
 def check_links(guest):
-    write_rule(guest, 'KERNEL=="vdb", SYMLINK+="disk/by-uuid/1234", ENV{ID_FS_TYPE}="ext4"', "vdb")
-    assert find(guest) == [("property", "/dev/vdb", "ID_FS_TYPE=ext4", f"{FIND_RULE}vdb"),
-                           ("link", "/dev/vdb", "/dev/disk/by-uuid/1234", f"{FIND_RULE}vdb")]
-    remove_rule(guest, "vdb")
+    with local_rule(guest, 'KERNEL=="vdb", SYMLINK+="disk/by-uuid/1234", ENV{ID_FS_TYPE}="ext4"', "vdb"):
+        assert find(guest) == [("property", "/dev/vdb", "ID_FS_TYPE=ext4", f"{FIND_RULE}vdb"),
+                               ("link", "/dev/vdb", "/dev/disk/by-uuid/1234", f"{FIND_RULE}vdb")]
     # With this rule, /dev/baseimage leads to the guest's own disk, because this disk has a higher link priority.
-    write_rule(guest, 'KERNEL=="vda", SYMLINK+="baseimage"', "vda", "vdb")
-    (kind, _, evidence, remedy), = find(guest)
-    assert (kind, evidence) == ("name", "/dev/baseimage does not lead to the base image")
-    assert "(udevadm info LINK)" in remedy
-    remove_rule(guest, "vda", "vdb")
+    with local_rule(guest, 'KERNEL=="vda", SYMLINK+="baseimage"', "vda", "vdb"):
+        (kind, _, evidence, remedy), = find(guest)
+        assert (kind, evidence) == ("name", "/dev/baseimage does not lead to the base image")
+        assert "(udevadm info LINK)" in remedy
 
 
 def check_partition(guest):
