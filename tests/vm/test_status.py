@@ -4,17 +4,15 @@
 import contextlib
 import re
 
-import pytest
-
 from chroots import SOURCE
 from images import STATUS_RULE
-from inert import SERIAL, plug_base, status, virtio_name
+from inert import SERIAL, status, virtio_name
 from layouts import MIB, sparse
 
 RULES_D = "/run/udev/rules.d"
 FIND_RULE = "find the rule that interferes: udevadm test --action=change /sys/class/block/"
 INSTALL = "install baseimage-udev (or unmask its rule), then: "
-JOURNAL = "journalctl -b -t baseimage-status -o cat"
+JOURNAL = "journalctl -q -b -t baseimage-status -o cat"
 
 
 def trigger(guest, *names):
@@ -68,16 +66,16 @@ def check_links(guest):
 
 def check_partition(guest):
     guest.run(f"ln -s /dev/null {RULES_D}/59-baseimage.rules; udevadm control --reload;"
-              " blockdev --rereadpt /dev/vdb; udevadm settle; mount -o ro,noload /dev/vdb1 /mnt")
+              " blockdev --rereadpt /dev/vdb; udevadm settle; mount -o ro /dev/vdb2 /mnt")
     remedies = {line[3] for line in find(guest) if line[0] in ("rule", "partition", "property", "link")}
     assert remedies == {f"{INSTALL}udevadm trigger --action=change --settle /dev/vdb"}
     assert [line[1] for line in find(guest) if line[0] == "rule"] == ["/dev/vdb", "/dev/vdb1", "/dev/vdb2"]
     guest.run(f"rm {RULES_D}/59-baseimage.rules")
     trigger(guest, "vdb")
     mount, partition = sorted(find(guest))
-    assert mount == ("mount", "/dev/vdb1", "/mnt", "umount /mnt; make sure that /etc/fstab does not mount it")
-    assert partition[:2] == ("partition", "/dev/vdb1")
-    assert partition[3].startswith("close the program that has it open (fuser -v /dev/vdb1) or see: "
+    assert mount == ("mount", "/dev/vdb2", "/mnt", "umount /mnt; make sure that /etc/fstab does not mount it")
+    assert partition[:2] == ("partition", "/dev/vdb2")
+    assert partition[3].startswith("close the program that has it open (fuser -v /dev/vdb2) or see: "
                                    "journalctl -b -u systemd-udevd; then: ")
     guest.run("umount /mnt; " + partition[3].partition("then: ")[2])
     assert find(guest) == []
@@ -95,6 +93,7 @@ USERS = (
 
 
 def check_users(guest):
+    guest.plug(sparse(guest.directory / "bare.raw", 256 * MIB), SERIAL, readonly=False)
     for command, kind, evidence, remedy in USERS:
         guest.run(f"wipefs -qa /dev/vdc && {command} && udevadm settle")
         lines = {line[0]: line for line in find(guest)}
@@ -127,66 +126,58 @@ def check_unbound(guest):
     assert find(guest) == []
 
 
-def test_status__each_leak(boot, fault, tmp_path):
-    with boot(layout="ext4") as guest:
-        with fault("no program runs baseimage-status"):
-            guest.run(f"rm /{STATUS_RULE}; udevadm control --reload")
-            plug_base(guest)
-            guest.wait_until(lambda: guest.run(JOURNAL))
-            assert guest.run(JOURNAL) == "Base image /dev/vdb is inert\n"
-        assert find(guest) == []
-        for what, check in (("a rule clears marks", check_marks), ("a link leads elsewhere", check_links),
-                            ("a partition is mounted", check_partition)):
-            with fault(what):
-                check(guest)
-        node = guest.plug(sparse(tmp_path / "bare.raw", 256 * MIB), SERIAL, readonly=False)
-        for what, check in (("a base image is used", check_users), ("LVM is on a whole disk", check_lvm),
-                            ("a base image has no driver", check_unbound)):
-            with fault(what):
-                check(guest)
-        guest.unplug(node)
-        with fault("the service cannot run"):
-            assert guest.run("systemctl show -p StartLimitIntervalUSec --value baseimage-status@vdb") == "0\n"
-            guest.run("mv /usr/bin/baseimage-status /root; systemctl start baseimage-status@vdb;"
-                      " mv /root/baseimage-status /usr/bin")
-            assert guest.run("systemctl list-units --failed --plain --no-legend") == ""
-
-
-@pytest.mark.all_only
-def test_status__serial_of_administrator(boot):
-    """Checks a base image with another serial.  A rule of the administrator sets ID_SERIAL to BASEIMAGE."""
-    with boot(layout="ext4") as guest:
-        guest.write(f"{RULES_D}/50-local.rules", f'KERNEL=="vdb*", ENV{{ID_SERIAL}}="{SERIAL}"\n')
-        guest.run(f"rm /{STATUS_RULE}; udevadm control --reload")
-        guest.plug(guest.disk.paths[0], "another")
-        guest.wait_until(lambda: guest.run(JOURNAL))
-        assert guest.run(JOURNAL) == "Base image /dev/vdb is inert\n"
-        assert guest.run("cat /sys/block/vdb/serial; echo; readlink -f /dev/baseimage") == "another\n/dev/vdb\n"
-        assert find(guest) == []
-        # Without the administrator's rule, the disk is not a base image.
-        guest.run(f"rm {RULES_D}/50-local.rules")
-        trigger(guest, "vdb")
-        assert guest.run("baseimage-status --quiet; echo $?") == "3\n"
-
-
-# These commands make an initramfs without the helper.  In this initramfs, an empty file masks the rule.
-BAD_INITRAMFS = """\
-mkdir -p /root/fs/etc/udev/rules.d; cd /root/fs
-: >etc/udev/rules.d/59-baseimage.rules
-find . | cpio --quiet -o -H newc | gzip >/boot/initrd.img-0; cd /
-"""
-
-
-def test_status__initramfs(boot, fault):
-    """Checks baseimage-status with a real initramfs and with a bad initramfs."""
+def check_initramfs(guest):
+    """Checks a real initramfs, and an initramfs that has no helper and an empty file in place of the rule."""
     check = "baseimage-status --initramfs; echo $?"
+    assert guest.run(check).endswith("\n0\n")
+    # The test moves the real initramfs away, because an emulated guest lists the files slowly.
+    guest.run("mv /boot/initrd.img-* /root; mkdir -p /root/fs/etc/udev/rules.d; cd /root/fs;"
+              " : >etc/udev/rules.d/59-baseimage.rules;"
+              " find . | cpio --quiet -o -H newc | gzip >/boot/initrd.img-0; cd /")
+    output = guest.run(check)
+    evidence = "/boot/initrd.img-0 has an empty 59-baseimage.rules, and 1 more\n"
+    assert re.search(f"leak +initramfs +{evidence}", output), output
+    assert output.endswith(f"initramfs: {INSTALL}dpkg-reconfigure baseimage-udev\n1\n"), output
+
+
+def check_service(guest):
+    assert guest.run("systemctl show -p StartLimitIntervalUSec --value baseimage-status@vdb") == "0\n"
+    guest.run("mv /usr/bin/baseimage-status /root; systemctl start baseimage-status@vdb;"
+              " mv /root/baseimage-status /usr/bin")
+    assert guest.run("systemctl list-units --failed --plain --no-legend") == ""
+
+
+def plug_and_await_report(guest, serial):
+    """Hot-plugs a base image as /dev/vdb, and checks that the service writes the state to the journal."""
+    before = guest.run(JOURNAL)
+    node = guest.plug(guest.disk.paths[0], serial)
+    guest.wait_until(lambda: guest.run(JOURNAL) != before)
+    assert guest.run(JOURNAL) == f"{before}Base image /dev/vdb is inert\n"
+    assert find(guest) == []
+    return node
+
+
+def check_administrators_serial(guest):
+    """Checks a base image with another serial.  A rule of the administrator sets ID_SERIAL to BASEIMAGE."""
+    guest.write(f"{RULES_D}/50-local.rules", f'KERNEL=="vdb*", ENV{{ID_SERIAL}}="{SERIAL}"\n')
+    guest.run("udevadm control --reload")
+    node = plug_and_await_report(guest, "another")
+    assert guest.run("cat /sys/block/vdb/serial; echo; readlink -f /dev/baseimage") == "another\n/dev/vdb\n"
+    # Without the administrator's rule, the disk is not a base image.
+    guest.run(f"rm {RULES_D}/50-local.rules")
+    trigger(guest, "vdb")
+    assert guest.run("baseimage-status --quiet; echo $?") == "3\n"
+    guest.unplug(node)
+
+
+def test_status__each_leak(boot, fault):
     with boot() as guest:
-        plug_base(guest)
-        assert guest.run(check).endswith("\n0\n")
-        with fault("a bad initramfs"):
-            # The test moves the real initramfs away, because an emulated guest lists the files slowly.
-            guest.run(f"mv /boot/initrd.img-* /root; {BAD_INITRAMFS}")
-            output = guest.run(check)
-            evidence = "/boot/initrd.img-0 has an empty 59-baseimage.rules, and 1 more\n"
-            assert re.search(f"leak +initramfs +{evidence}", output), output
-            assert output.endswith(f"initramfs: {INSTALL}dpkg-reconfigure baseimage-udev\n1\n"), output
+        with fault("no program runs baseimage-status"):
+            guest.run(f"rm /{STATUS_RULE}")
+            check_administrators_serial(guest)
+            plug_and_await_report(guest, SERIAL)
+        # The last three functions use the disk /dev/vdc, which check_users() adds.
+        for check in (check_marks, check_links, check_partition, check_initramfs, check_service, check_users, check_lvm,
+                      check_unbound):
+            with fault(check.__name__):
+                check(guest)
