@@ -21,11 +21,13 @@ BIND_RULES = "/run/udev/rules.d/59-baseimage-virtio*.rules"
 RULES_D, HELPER = "/usr/lib/udev/rules.d", "/usr/lib/udev/baseimage_id"
 
 
-@pytest.mark.parametrize("attached", [pytest.param("before", marks=pytest.mark.all_only), "late"])
-def test_names__kept(attached, boot, tmp_path):
+@pytest.mark.parametrize("attached, root", [
+    pytest.param("before", "/dev/disk/by-path/pci-0000:00:04.0-part1", marks=pytest.mark.all_only),
+    ("late", "/dev/vdb1")], ids=["before", "late"])
+def test_names__kept(attached, root, boot, tmp_path):
     """Checks that the guest's own disk is /dev/vdb, even if the test hot-plugs this disk ("late")."""
     data = sparse(tmp_path / "data.raw", 64 * MIB)
-    with boot(attached, "/dev/vdb1", append=LONG_WAIT, more=[(data, "DATA", False)], layout="ext4") as guest:
+    with boot(attached, root, append=LONG_WAIT, more=[(data, "DATA", False)], layout="ext4") as guest:
         guest.wait_until(lambda: len(guest.block_devices().split()) == 3)
         guest.settle()
         assert base_disks(guest) == ["vda"]

@@ -189,12 +189,6 @@ def test_installer__default_layout(layout, root, boot):
 
 
 @pytest.mark.all_only
-def test_root__by_place(boot):
-    with boot("before", append="root=/dev/disk/by-path/pci-0000:00:04.0-part1", layout="ext4") as guest:
-        assert_inert(guest)
-
-
-@pytest.mark.all_only
 @pytest.mark.parametrize("last", ["dracut", "plain"])
 def test_initramfs__two_at_once(last, make_disk, boot):
     """Boots with one file that contains an initramfs of dracut and an initramfs of initramfs-tools.
