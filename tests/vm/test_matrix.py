@@ -7,7 +7,7 @@ import cases
 import layouts
 from guest import BootFailed
 from inert import (assert_inert, base_disks, devices, found_by_scanners, harm, in_initramfs, leaks, plug_base, status,
-                   times_bound, unplug_base)
+                   times_bound, unplug_base, virtio_name)
 
 # The rule can delete only partitions.  So these scanners find a file system that is on the whole base image.
 REMAINS = {"blkid", "lsblk"}
@@ -27,6 +27,27 @@ def check_initramfs(guest, bare):
         assert not [name for name in names if name.rstrip("0123456789") in disks and name not in disks]
 
 
+def check_announced_once(guest):
+    """Checks that LVM finds no duplicate after the initramfs, even while udevd handles no events.
+
+    Then the function binds a base image again while udevd handles no events, and LVM finds the duplicate.  So the first
+    part of the function would detect a bind.
+    """
+    change = f"vgchange --addtag probe {layouts.VG} && vgchange --deltag probe {layouts.VG}"
+    hold, release = "udevadm control --stop-exec-queue", "udevadm control --start-exec-queue"
+    for disk in base_disks(guest):
+        assert guest.run(f"dmesg | grep -c '{disk}: {disk}1'") == "1\n"
+    output = guest.run(f"{hold}; udevadm trigger --type=devices --action=add; {change}; {release}")
+    assert "duplicate" not in output
+    guest.settle()
+    virtio = virtio_name(guest, base_disks(guest)[0])
+    output = guest.run(f"cd /sys/bus/virtio/drivers/virtio_blk; {hold}; echo {virtio} >unbind; echo {virtio} >bind;"
+                       f" {change}; {release}; cd /", check=False)
+    assert "duplicate PV" in output
+    guest.settle()
+    assert_inert(guest)
+
+
 def test_base_image__inert(case, boot, record_property):
     record_property("case", tuple(case))
     bare = case.layout in layouts.BARE
@@ -44,6 +65,8 @@ def test_base_image__inert(case, boot, record_property):
         assert devices(guest, base_disks(guest)) == base_disks(guest)
         # One layout is enough to test a hot-plug.
         if case.layout == "lvm":
+            if case.suite == "bookworm":
+                check_announced_once(guest)
             unplug_base(guest)
             assert guest.run("ls -d /dev/baseimage* /dev/disk/by-id/*BASEIMAGE* 2>/dev/null || :") == ""
             plug_base(guest)
