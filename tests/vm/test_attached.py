@@ -1,17 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Checks that a base image stays inert (ignored by the guest) while programs read, open or use the base image."""
 
-import re
-
 import pytest
 
-from chroots import SOURCE
 from images import PLAIN_INIT
 from inert import (SCANNERS, assert_inert, base_disks, devices, found_by_scanners, leaks, plug_base, status,
                    times_bound, unplug_base)
-from layouts import sparse
-
-MANUAL = (SOURCE / "man/baseimage-udev.7.in").read_text()
 
 # Each command makes the kernel or udevd read the disk or the partition table again.
 REREADS = {
@@ -147,48 +141,3 @@ def test_scanners__see_the_twin(flavour, boot):
         plug_base(guest)
         found = found_by_scanners(guest)
         assert installed - found.keys() == installed & SILENT_SCANNERS, found
-
-
-@pytest.mark.all_only
-def test_lvm__bare_disk(boot):
-    """Checks that LVM finds a physical volume on the whole base image, and that the manual's filter prevents this."""
-    with boot("before", "mapper", layout="lvm-disk") as guest:
-        assert leaks(guest, ignored_units="lvm2-monitor") == {}
-        assert "vgchange" in found_by_scanners(guest)
-        recipe, = re.findall(r"^devices \{\n.*?^\}\n", MANUAL, re.M | re.S)
-        guest.write("/etc/lvm/lvmlocal.conf", recipe)
-        found = found_by_scanners(guest)
-        assert found.keys() <= {"blkid", "lsblk"}, found
-        assert guest.run("readlink -f $(pvs --noheadings -o pv_name)") == "/dev/vdb\n"
-
-
-# If a new block device has the same content as another device, the output of these commands changes.
-LINKS_AND_CONTENT = "find /dev/disk -type l -printf '%p %l\\n' | sort; blkid -c /dev/null | sort; pvs"
-
-
-@pytest.mark.all_only
-def test_manual__reads_a_file(make_disk, boot, tmp_path):
-    """Checks that the manual's commands read a file from the base image, and that no link changes.
-
-    A loop device must change the links: udev moves a link from the guest's own disk to the loop device.
-    """
-    text = re.search(r"^\.Ss Reading a file\n(.*?)^\.S[sh]", MANUAL, re.M | re.S)[1].replace("\\e", "\\")
-    (debugfs,), (copy,), (restore,) = (re.findall(f"^{program} .*", text, re.M)
-                                       for program in ("debugfs", "dd", "btrfs restore"))
-    with boot(layout="ext4") as guest:
-        # The manual's commands write to the current directory, which is /media here.
-        guest.plug(sparse(tmp_path / "room.raw", 2 << 30), "ROOM", readonly=False)
-        guest.run("mkfs.ext4 -q /dev/vdb; udevadm trigger --settle /dev/vdb; mount /dev/vdb /media")
-        node, = plug_base(guest)
-        before = guest.run(LINKS_AND_CONTENT)
-        assert guest.run(f"{debugfs} 2>/dev/null").strip() == "guest"
-        assert guest.run(LINKS_AND_CONTENT) == before
-        guest.unplug(node)
-        plug_base(guest, make_disk(layout="btrfs"))
-        guest.run("cd /media; mkdir DIR\n"
-                  "read -r start size <<.\n$(partx -sgo START,SECTORS /dev/baseimage | head -n 1)\n.\n"
-                  + copy.replace("START", "$start").replace("COUNT", "$size") + "\n" + restore)
-        assert guest.run("cat /media/DIR/etc/hostname") == "guest\n"
-        assert guest.run(LINKS_AND_CONTENT) == before
-        guest.run("modprobe loop; mount -o ro,loop,offset=$((2048 * 512)) /dev/baseimage /mnt; udevadm settle")
-        assert guest.run(LINKS_AND_CONTENT) != before

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks problems from public reports.  In each report, a machine had a copy of its root disk."""
+"""Checks problems from public reports, and the commands in the manual.
+
+In each report, a machine had a copy of its root disk.
+"""
 
 import gzip
 import json
@@ -14,7 +17,7 @@ from guest import to_raw
 from images import LOGS, backports, run, unpacked
 from inert import (SERIAL, assert_inert, base_disks, found_by_scanners, leaks, plug_base, root_disks, status,
                    udevd_kills, unplug_base)
-from layouts import SWAP_UUID
+from layouts import SWAP_UUID, sparse
 
 
 @pytest.fixture
@@ -87,6 +90,48 @@ def test_try__without_installing(helper, boot, manual, deb):
         else:
             assert leaks(guest) == {"partitions": ["vdb1", "vdb2"]}
             assert found_by_scanners(guest).keys() == {"blkid", "findfs"}
+
+
+@pytest.mark.all_only
+def test_lvm__bare_disk(boot, manual):
+    """Checks that LVM finds a physical volume on the whole base image, and that the manual's filter prevents this."""
+    with boot("before", "mapper", layout="lvm-disk") as guest:
+        assert leaks(guest, ignored_units="lvm2-monitor") == {}
+        assert "vgchange" in found_by_scanners(guest)
+        guest.write("/etc/lvm/lvmlocal.conf", manual("devices {"))
+        found = found_by_scanners(guest)
+        assert found.keys() <= {"blkid", "lsblk"}, found
+        assert guest.run("readlink -f $(pvs --noheadings -o pv_name)") == "/dev/vdb\n"
+
+
+# If a new block device has the same content as another device, the output of these commands changes.
+LINKS_AND_CONTENT = "find /dev/disk -type l -printf '%p %l\\n' | sort; blkid -c /dev/null | sort; pvs"
+
+
+@pytest.mark.all_only
+def test_manual__reads_a_file(make_disk, boot, manual, tmp_path):
+    """Checks that the manual's commands read a file from the base image, and that no link changes.
+
+    A loop device must change the links: udev moves a link from the guest's own disk to the loop device.
+    """
+    copy_and_restore = manual("dd if=/dev/baseimage").replace("START", "$start").replace("COUNT", "$size")
+    with boot(layout="ext4") as guest:
+        # The manual's commands write to the current directory, which is /media here.
+        guest.plug(sparse(tmp_path / "room.raw", 2 << 30), "ROOM", readonly=False)
+        guest.run("mkfs.ext4 -q /dev/vdb; udevadm trigger --settle /dev/vdb; mount /dev/vdb /media")
+        node, = plug_base(guest)
+        before = guest.run(LINKS_AND_CONTENT)
+        assert guest.run(f"({manual('debugfs ')}) 2>/dev/null").strip() == "guest"
+        assert guest.run(LINKS_AND_CONTENT) == before
+        guest.unplug(node)
+        plug_base(guest, make_disk(layout="btrfs"))
+        guest.run("cd /media; mkdir DIR\n"
+                  "read -r start size <<.\n$(partx -sgo START,SECTORS /dev/baseimage | head -n 1)\n.\n"
+                  + copy_and_restore)
+        assert guest.run("cat /media/DIR/etc/hostname") == "guest\n"
+        assert guest.run(LINKS_AND_CONTENT) == before
+        guest.run("modprobe loop; mount -o ro,loop,offset=$((2048 * 512)) /dev/baseimage /mnt; udevadm settle")
+        assert guest.run(LINKS_AND_CONTENT) != before
 
 
 @pytest.mark.all_only       # hot-plugs 20 disks
