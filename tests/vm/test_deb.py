@@ -202,17 +202,13 @@ def test_chroot__read_only_sys_and_boot_full(make_chroot, fault):
         assert output.endswith("\n4\ninstall ok installed\n")
 
 
-def dracut_prints(mode):
-    return (f"dracut --quiet --force --{mode} --no-kernel --modules baseimage-udev /tmp/i\n"
-            f"lsinitrd --file {RULES} /tmp/i\n")
-
-
+DRACUT = f"dracut --quiet --force --{{}} --no-kernel --modules baseimage-udev /tmp/i\nlsinitrd --file {RULES} /tmp/i\n"
 # Maps each flavour to commands.  The commands print the rule that the hook or dracut copies to the initramfs.
 PRINT_RULE = {
     "plain": "mkdir /tmp/d; DESTDIR=/tmp/d verbose=n sh /usr/share/initramfs-tools/hooks/baseimage-udev\n"
              f"cat /tmp/d/{RULES}\n",
-    "dracut": dracut_prints("no-hostonly"),
-    "dracut-hostonly": dracut_prints("hostonly"),
+    "dracut": DRACUT.format("no-hostonly"),
+    "dracut-hostonly": DRACUT.format("hostonly"),
 }
 ADMINISTRATOR = {
     "mask": "ln -s /dev/null /etc/udev/rules.d/59-baseimage.rules",

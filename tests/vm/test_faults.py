@@ -53,10 +53,7 @@ def test_storm__sixteen_while_triggered(boot, fault):
 
 
 def release_slot_for_root(guest):
-    """Waits until the initramfs waits for root, and then releases the guest's slot (see guest.take_slot()).
-
-    From then on, this guest is idle, so another guest can use the slot.
-    """
+    """When the initramfs waits for root, releases the slot of the idle guest (see guest.take_slot())."""
     guest.await_console(WAITS_FOR_ROOT)
     guest.release_slot()
 

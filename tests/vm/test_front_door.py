@@ -16,15 +16,6 @@ import pytest
 from chroots import SOURCE, copy_source, needs_mounts
 
 
-@pytest.fixture
-def directory():
-    """Yields a temporary directory that every user can read."""
-    with tempfile.TemporaryDirectory(prefix="front-door-", dir="/var/tmp") as name:
-        path = Path(name)
-        path.chmod(0o755)
-        yield path
-
-
 # This command mounts a file system that reports 64 GiB of free space.
 ROOM = 'mount -t tmpfs -o size=64g none "$XDG_CACHE_HOME"'
 # Maps each requirement to a prefix and to a regular expression.  The prefix runs tests/demo without the requirement.
@@ -45,18 +36,20 @@ LACKS = {
 
 @needs_mounts
 @pytest.mark.parametrize("lack", LACKS)
-def test_demo__says_what_is_lacking(lack, directory):
+def test_demo__says_what_is_lacking(lack):
     take, message = LACKS[lack]
-    for name in ("cache", "temp"):
-        (directory / name).mkdir()
-        (directory / name).chmod(0o777)
-    source = copy_source(directory / "source")
-    (source / "bin").mkdir()
-    for tool in "sh", "dirname":
-        (source / "bin" / tool).symlink_to(shutil.which(tool, path="/usr/bin:/usr/sbin"))
-    result = subprocess.run(
-        [*take, "sh", "tests/demo"], cwd=source, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        env=os.environ | {"XDG_CACHE_HOME": f"{directory}/cache", "TMPDIR": f"{directory}/temp"})
+    with tempfile.TemporaryDirectory(prefix="front-door-", dir="/var/tmp") as directory:
+        # Every user must be able to read the source and to write to the other directories.
+        for name, mode in (".", 0o755), ("cache", 0o777), ("temp", 0o777):
+            Path(directory, name).mkdir(exist_ok=True)
+            Path(directory, name).chmod(mode)
+        source = copy_source(Path(directory, "source"))
+        (source / "bin").mkdir()
+        for tool in "sh", "dirname":
+            (source / "bin" / tool).symlink_to(shutil.which(tool, path="/usr/bin:/usr/sbin"))
+        result = subprocess.run(
+            [*take, "sh", "tests/demo"], cwd=source, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            check=False, env=os.environ | {"XDG_CACHE_HOME": f"{directory}/cache", "TMPDIR": f"{directory}/temp"})
     said, = result.stderr.splitlines()
     assert said.startswith("tests/demo: ") and re.search(message, said), result
     assert (result.returncode, result.stdout) == (2, "")

@@ -1,30 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Checks that dpkg can install and remove the package while a base image is attached."""
 
-import contextlib
-
-import pytest
-
 from inert import SERIAL, assert_usable, base_disks, devices, leaks, plug_base, properties
 
 
-@pytest.fixture
-def boot_without_package(older_deb, deb, boot):
-    """Returns a context manager.  The guest has an older package in /root/0.deb, and the package in /root/1.deb."""
-    @contextlib.contextmanager
-    def start(**options):
-        with boot(package=False, **options) as guest:
-            # An emulated guest regenerates the initramfs slowly, so dpkg does not regenerate the initramfs here.
-            # test_chroot__installed_and_purged checks that dpkg regenerates the initramfs.
-            guest.write("/etc/initramfs-tools/update-initramfs.conf", "update_initramfs=no\n")
-            for number, path in enumerate((older_deb, deb)):
-                guest.write(f"/root/{number}.deb", path.read_bytes())
-            yield guest
-    return start
+def copy_packages(guest, *debs):
+    """Copies the .deb files to /root/0.deb, /root/1.deb and so on.
+
+    An emulated guest regenerates the initramfs slowly, so dpkg does not regenerate the initramfs here.
+    test_chroot__installed_and_purged checks that dpkg regenerates the initramfs.
+    """
+    guest.write("/etc/initramfs-tools/update-initramfs.conf", "update_initramfs=no\n")
+    for number, path in enumerate(debs):
+        guest.write(f"/root/{number}.deb", path.read_bytes())
 
 
-def test_package__installed_and_removed(boot_without_package):
-    with boot_without_package() as guest:
+def test_package__installed_and_removed(older_deb, deb, boot):
+    with boot(package=False) as guest:
+        copy_packages(guest, older_deb, deb)
         plug_base(guest)
         guest.plug(guest.disk.paths[0], f"{SERIAL}  ")
         before = properties(guest, "vdb1")
@@ -53,18 +46,19 @@ USES = {
 }
 
 
-def test_package__disk_in_use(boot_without_package):
+def test_package__disk_in_use(deb, boot):
     """Checks that dpkg does not change a disk in use, and prints what the administrator can do.
 
     If a base image is not in use, the base image becomes inert.
     """
-    with boot_without_package(serial=SERIAL) as guest:
+    with boot(package=False, serial=SERIAL) as guest:
+        copy_packages(guest, deb)
         plug_base(guest)
         plug_base(guest)
         for use, (begin, end) in USES.items():
             guest.run(begin)
             before = {name: properties(guest, name) for name in ("vda1", "vda2", "vdb1", "vdb2")}
-            output = guest.run("dpkg --install /root/1.deb")
+            output = guest.run("dpkg --install /root/0.deb")
             for name in "/dev/vda", "/dev/vdb":
                 assert f"{name} has the serial BASEIMAGE and is in use" in output, use
             assert "/dev/vdc" not in output and "baseimage_udev=off" in output
