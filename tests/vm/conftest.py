@@ -24,7 +24,6 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "all_only: run with --all")
-    config.addinivalue_line("markers", "tool(name): the program that makes the image")
 
 
 def pytest_generate_tests(metafunc):

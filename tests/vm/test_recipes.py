@@ -79,11 +79,8 @@ class DebvmGuest(RecipeGuest):
 
 @pytest.fixture
 def chroot(request, tmp_path, deb):
-    """Returns a chroot that has a tool.  The marker pytest.mark.tool(NAME) of the test names the tool.
-
-    In the chroot, the directory /build has the package.  The recipe runs in /build.
-    """
-    tool = request.node.get_closest_marker("tool").args[0]
+    """Returns a chroot that has the tool in the test's name.  The directory /build has the package."""
+    tool = request.node.name.removeprefix("test_recipe__").replace("_", "-")
     tree = chroot_tree(f"{STABLE}-{tool}", f"{tool} ({STABLE})", STABLE,
                        "--include=" + ",".join(TOOLS[tool].split()))
     made = Chroot(tree, tmp_path)
@@ -135,7 +132,6 @@ def test_readme__quick_start(deb, status_deb, tmp_path):
         assert_inert(guest)
 
 
-@pytest.mark.tool("mmdebstrap")
 def test_recipe__mmdebstrap(chroot, check):
     chroot.inside("cd /build\n" + recipe("Put it in an image", "mmdebstrap").rstrip().replace(
         "...", f"--include=linux-image-cloud-amd64,initramfs-tools,systemd-sysv,udev,dbus {STABLE} root\n"
@@ -145,7 +141,6 @@ def test_recipe__mmdebstrap(chroot, check):
     check(RecipeGuest("recipe-mmdebstrap", RECIPE, chroot.build, boot))
 
 
-@pytest.mark.tool("debvm")
 def test_recipe__debvm(chroot, check):
     # The apt source of the test can be an old release, whose Valid-Until date has passed.
     chroot.inside("cd /build\n" + recipe("Put it in an image", "debvm").rstrip()
@@ -181,7 +176,6 @@ awk '/^deb / { print "Types: deb\\nURIs: "$2"\\nSuites: "$3"\\nComponents: "$4
 """
 
 
-@pytest.mark.tool("mkosi")
 def test_recipe__mkosi(chroot, check):
     """Checks a unified kernel image with mkosi's initramfs.  systemd finds root by the GPT type of the partition."""
     (chroot.build / "mkosi.conf").write_text(MKOSI + recipe("Put it in an image", "mkosi"))
@@ -192,7 +186,6 @@ def test_recipe__mkosi(chroot, check):
     check(RecipeGuest("recipe-mkosi", RECIPE, chroot.build, loaders.FIRMWARE["ovmf"]))
 
 
-@pytest.mark.tool("virt-customize")
 def test_recipe__virt_customize(chroot, check, status_deb):
     _, image = loaders.disks(STABLE, loaders.LOADERS["seabios-grub"], (status_deb,))
     to_raw(image, chroot.build / "test.img")
@@ -201,7 +194,6 @@ def test_recipe__virt_customize(chroot, check, status_deb):
     check(RecipeGuest("recipe-virt-customize", RECIPE, chroot.build))
 
 
-@pytest.mark.tool("autopkgtest-build-qemu")
 def test_recipe__autopkgtest_build_qemu(chroot, check):
     if "device-mapper" not in Path("/proc/misc").read_text(encoding="ascii"):
         pytest.skip("autopkgtest-build-qemu uses vmdb2, which needs a kernel with device-mapper")
@@ -222,7 +214,6 @@ DOMAIN = """\
 """
 
 
-@pytest.mark.tool("libvirt")
 def test_recipe__libvirt(chroot):
     (chroot.build / "test.xml").write_text(DOMAIN.format(recipe("Attach the disk", "libvirt")))
     chroot.inside("virt-xml-validate /build/test.xml domain")
