@@ -6,28 +6,57 @@ import shutil
 
 import pytest
 
-from chroots import Chroot, needs_mounts
-from images import run, seed
+from chroots import NATIVE, SOURCE, TRIPLETS, Chroot, build_tree, copy_source, needs_mounts
+from images import run, seed, static_qemu, write_script
 
 KIB = 1024
 RULES = "usr/lib/udev/rules.d/59-baseimage.rules"
 
 
+def unpack_helper(deb, directory, kib):
+    """Unpacks a .deb file, and checks that the helper is small and static.  Returns the path of the helper."""
+    run("dpkg-deb", "-R", deb, directory)
+    helper = directory / "usr/lib/udev/baseimage_id"
+    assert helper.stat().st_size <= kib * KIB
+    assert "There is no dynamic section" in run("readelf", "--dynamic", helper)
+    return helper
+
+
 def test_deb__contents(deb, tmp_path):
-    """Checks that the package is small and needs only udev, and that the helper is small and static.
+    """Checks that the package is small and needs only udev.
 
     The helper has the mode 0755, no executable stack and no segment that is writable and executable.
     """
     assert deb.stat().st_size <= 24 * KIB
     assert run("dpkg-deb", "-f", deb, "Depends") == "udev\n"
-    run("dpkg-deb", "-R", deb, tmp_path / "unpacked")
-    helper = tmp_path / "unpacked/usr/lib/udev/baseimage_id"
-    assert helper.stat().st_size <= 8 * KIB
+    helper = unpack_helper(deb, tmp_path / "unpacked", 8)
     assert helper.stat().st_mode & 0o7777 == 0o755
-    assert "There is no dynamic section" in run("readelf", "--dynamic", helper)
     flags = re.findall(r"^  (LOAD|GNU_STACK) .* (R?[ W][ E]) +0x", run("readelf", "--segments", "--wide", helper), re.M)
     assert ("GNU_STACK", "RW ") in flags
     assert not [flag for flag in flags if "W" in flag[1] and "E" in flag[1]]
+
+
+@needs_mounts
+@pytest.mark.all_only
+@pytest.mark.parametrize("suite, architecture", [("trixie", "arm64"), *(("sid", name) for name in [NATIVE, *TRIPLETS])])
+def test_cross(suite, architecture, tmp_path):
+    """Builds the package for an architecture, and runs the unit test of the helper with qemu-user."""
+    chroot = Chroot(build_tree(suite, architecture), tmp_path)
+    copy_source(chroot.build / "source")
+    chroot.inside("cd /build/source\n"
+                  f"dpkg-buildpackage -us -uc -b --host-arch {architecture} --build-profiles=cross,nocheck")
+    deb, = chroot.build.glob(f"baseimage-udev_*_{architecture}.deb")
+    helper = unpack_helper(deb, tmp_path / "unpacked", 8 if architecture == NATIVE else 12)
+    assert run("dpkg-deb", "-f", deb, "Static-Built-Using").startswith("musl (= ")
+    # The script below runs the emulator by name, so the kernel does not need binfmt_misc.
+    emulator = "" if architecture == NATIVE else f"qemu-{TRIPLETS[architecture].split('-')[0]}"
+    if architecture == "loong64":
+        # gcc uses instructions of loong64 that the qemu-user of Debian 12 does not emulate.
+        emulator = static_qemu() / emulator
+    write_script(tmp_path / "program", f"#!/bin/sh\nexec {emulator} {helper} \"$@\"\n")
+    version = run("dpkg-deb", "-f", deb, "Version").strip().split("-")[0]
+    run("/usr/bin/python3", SOURCE / "tests/unit/test_baseimage_id.py",
+        env={"HELPER": str(tmp_path / "program"), "VERSION": version})
 
 
 def test_status__hardened(status_deb, tmp_path):
