@@ -42,7 +42,10 @@ pytestmark = pytest.mark.all_only
 
 @pytest.fixture
 def autopkgtest(request, tmp_path):
-    """Returns a function that runs tests of debian/tests.  The function returns the directory of the output."""
+    """Returns a function that runs tests of debian/tests, and checks that the tests pass.
+
+    The function returns the directory of the output.
+    """
     initrd, raw, qemu = (tmp_path / name for name in ("initrd", "disk.raw", "qemu-system-x86_64"))
     # If this file exists, autopkgtest does not build the source tree.
     (copy_source(tmp_path / "source") / "debian/files").touch()
@@ -50,8 +53,7 @@ def autopkgtest(request, tmp_path):
 
     def start(tests, disk, *options):
         LOGS.mkdir(parents=True, exist_ok=True)
-        path, = disk.paths
-        to_raw(path, raw)
+        to_raw(disk.paths[0], raw)
         initrd.write_bytes(unpacked(disk.initrd))
         # The disk has no boot loader, so QEMU loads the kernel.  With KERNEL_OPTIONS, the kernel would use one serial
         # line, but autopkgtest needs two serial lines.
@@ -63,22 +65,18 @@ def autopkgtest(request, tmp_path):
                       f"--timeout-factor={TIMEOUT_FACTOR}", f"--output-dir={tmp_path}/output", tmp_path / "source",
                       "--", "qemu", f"--qemu-command={qemu}", "--boot=none", f"--timeout-reboot={BOOT_SECONDS}",
                       *options, raw))
+        summary = (tmp_path / "output/summary").read_text()
+        assert all(re.search(f"^{name} +PASS$", summary, re.M) for name in tests), summary
         return tmp_path / "output"
     return start
 
 
-def assert_passed(output, *tests):
-    summary = (output / "summary").read_text()
-    assert all(re.search(f"^{name} +PASS$", summary, re.M) for name in tests), summary
-
-
 @pytest.mark.parametrize("suite", ["trixie", "sid"])
 def test_autopkgtest__base_image_attached(suite, make_disk, autopkgtest, tmp_path):
-    raw, tests = tmp_path / "disk.raw", ("unit", "rule", "guest")
-    output = autopkgtest(tests, make_disk(suite, "autopkgtest"),
+    raw = tmp_path / "disk.raw"
+    output = autopkgtest(["unit", "rule", "guest"], make_disk(suite, "autopkgtest"),
                          f"--qemu-options=-drive if=none,id=base,file={raw},format=raw,readonly=on"
                          f" -device virtio-blk-pci,drive=base,serial={SERIAL}")
-    assert_passed(output, *tests)
     with open(raw, "rb") as image:
         digest = hashlib.file_digest(image, "md5").hexdigest()
     assert digest in (output / "artifacts/baseimage.md5").read_text()
@@ -86,7 +84,7 @@ def test_autopkgtest__base_image_attached(suite, make_disk, autopkgtest, tmp_pat
 
 def test_autopkgtest__base_image_made(make_disk, autopkgtest):
     """Runs debian/tests/guest without a base image.  Then debian/tests/guest makes a base image."""
-    assert_passed(autopkgtest(["guest"], make_disk("sid", "autopkgtest")), "guest")
+    autopkgtest(["guest"], make_disk("sid", "autopkgtest"))
 
 
 def test_autopkgtest__fails_without_package(make_disk, autopkgtest, tmp_path):

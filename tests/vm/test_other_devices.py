@@ -18,14 +18,10 @@ def comparable(guest):
     guest.settle()
     found = {}
     for device in udev_database(guest):
-        lines = set()
-        for line in device:
-            if re.match(r"E: (USEC_INITIALIZED|SEQNUM|LVM_\w+)=|[IWQVJB]: ", line):
-                continue
-            # The order of links and tags can differ between two boots.
-            if match := re.match(r"E: (?:DEVLINKS|(?:CURRENT_)?TAGS)=", line):
-                line = match[0] + " ".join(sorted(re.split("[ :]", line[match.end():])))
-            lines.add(line)
+        lines = {line for line in device if not re.match(r"E: (USEC_INITIALIZED|SEQNUM|LVM_\w+)=|[IWQVJB]: ", line)}
+        # The order of links and tags can differ between two boots.
+        lines = {" ".join(sorted(re.split("[ :=]", line))) if re.match("E: (DEVLINKS|(CURRENT_)?TAGS)=", line) else line
+                 for line in lines}
         path = next((line for line in lines if line.startswith("P: ")), None)
         # The numbers of the keyboard and of the mouse depend on the order in which their drivers start.
         if path and "/input/" not in path:
