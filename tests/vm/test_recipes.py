@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs the recipes of doc/RECIPES.  In each recipe, the tests replace "..." by options.
+"""Runs the recipes of doc/RECIPES in a chroot of the stable release.
 
-A recipe uses a tool, which makes an image in a chroot of the stable release.  A guest boots from the image, and has the
-same image as base image.
+A tool makes an image.  A guest boots from the image, and has the same image as base image.
 """
 
 import base64
@@ -88,23 +87,16 @@ def chroot(request, tmp_path, deb):
     return made
 
 
-@pytest.fixture
-def check(status_deb, tmp_path):
-    """Returns a function that checks that the base image is inert in a guest.
-
-    The function copies baseimage-status to the guest.  The guest already has the libraries of baseimage-status.
-    """
-    run("dpkg-deb", "--extract", status_deb, tmp_path / "status")
-
-    def check_guest(guest):
-        with guest:
-            program = "/usr/local/bin/baseimage-status"
-            guest.write(program, (tmp_path / "status/usr/bin/baseimage-status").read_bytes())
-            guest.run(f"chmod +x {program}")
-            assert_inert(guest)
-            code, findings = status(guest)
-            assert code == 0, findings
-    return check_guest
+def check(guest, status_deb):
+    """Copies baseimage-status to the guest, which has the libraries.  Checks that the base image is inert."""
+    run("dpkg-deb", "--extract", status_deb, guest.directory)
+    with guest:
+        program = "/usr/local/bin/baseimage-status"
+        guest.write(program, (guest.directory / "usr/bin/baseimage-status").read_bytes())
+        guest.run(f"chmod +x {program}")
+        assert_inert(guest)
+        code, findings = status(guest)
+        assert code == 0, findings
 
 
 def test_readme__has_the_recipe():
@@ -132,16 +124,16 @@ def test_readme__quick_start(deb, status_deb, tmp_path):
         assert_inert(guest)
 
 
-def test_recipe__mmdebstrap(chroot, check):
+def test_recipe__mmdebstrap(chroot, status_deb):
     chroot.inside("cd /build\n" + recipe("Put it in an image", "mmdebstrap").rstrip().replace(
         "...", f"--include=linux-image-cloud-amd64,initramfs-tools,systemd-sysv,udev,dbus {STABLE} root\n"
         "mkfs.ext4 -q -L guestroot -d root base.img 1500M\ncp root/boot/vmlinuz-* vmlinuz\n"
         "cp root/boot/initrd.img-* initrd.img"))
     boot = Guest.start("vmlinuz", "initrd.img", f"{KERNEL_OPTIONS} root=LABEL=guestroot rw")
-    check(RecipeGuest("recipe-mmdebstrap", RECIPE, chroot.build, boot))
+    check(RecipeGuest("recipe-mmdebstrap", RECIPE, chroot.build, boot), status_deb)
 
 
-def test_recipe__debvm(chroot, check):
+def test_recipe__debvm(chroot, status_deb):
     # The apt source of the test can be an old release, whose Valid-Until date has passed.
     chroot.inside("cd /build\n" + recipe("Put it in an image", "debvm").rstrip()
                   + " --aptopt='Acquire::Check-Valid-Until \"false\"'")
@@ -149,7 +141,7 @@ def test_recipe__debvm(chroot, check):
     guest.command[-3:] = chroot.words(
         f"for shared in {guest.directory} {LOGS}; do mkdir -p $root$shared; mount --bind $shared $root$shared; done\n"
         f"exec chroot $root {shlex.join(guest.command[-3:])}")
-    check(guest)
+    check(guest, status_deb)
 
 
 MKOSI = f"""\
@@ -176,31 +168,31 @@ awk '/^deb / { print "Types: deb\\nURIs: "$2"\\nSuites: "$3"\\nComponents: "$4
 """
 
 
-def test_recipe__mkosi(chroot, check):
+def test_recipe__mkosi(chroot, status_deb):
     """Checks a unified kernel image with mkosi's initramfs.  systemd finds root by the GPT type of the partition."""
     (chroot.build / "mkosi.conf").write_text(MKOSI + recipe("Put it in an image", "mkosi"))
     (chroot.build / "mkosi.packages").mkdir()
     for package in chroot.build.glob("*.deb"):
         package.rename(chroot.build / "mkosi.packages" / package.name)
     chroot.inside(f"cd /build\n{MKOSI_SOURCES}mkosi build && cp image.raw base.img")
-    check(RecipeGuest("recipe-mkosi", RECIPE, chroot.build, loaders.FIRMWARE["ovmf"]))
+    check(RecipeGuest("recipe-mkosi", RECIPE, chroot.build, loaders.FIRMWARE["ovmf"]), status_deb)
 
 
-def test_recipe__virt_customize(chroot, check, status_deb):
+def test_recipe__virt_customize(chroot, status_deb):
     _, image = loaders.disks(STABLE, loaders.LOADERS["seabios-grub"], (status_deb,))
     to_raw(image, chroot.build / "test.img")
     chroot.inside("cd /build; export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg\n"
                   + recipe("Put it in an image", "virt-customize") + "mv test.img base.img\n")
-    check(RecipeGuest("recipe-virt-customize", RECIPE, chroot.build))
+    check(RecipeGuest("recipe-virt-customize", RECIPE, chroot.build), status_deb)
 
 
-def test_recipe__autopkgtest_build_qemu(chroot, check):
+def test_recipe__autopkgtest_build_qemu(chroot, status_deb):
     if "device-mapper" not in Path("/proc/misc").read_text(encoding="ascii"):
         pytest.skip("autopkgtest-build-qemu uses vmdb2, which needs a kernel with device-mapper")
     write_script(chroot.build / "install-baseimage-udev", recipe("Put it in an image", "where the script"))
     chroot.inside("cd /build\n" + recipe("Put it in an image", "autopkgtest-build-qemu")
                   + "qemu-img convert -O raw test.img base.img\n")
-    check(RecipeGuest("recipe-autopkgtest", RECIPE, chroot.build))
+    check(RecipeGuest("recipe-autopkgtest", RECIPE, chroot.build), status_deb)
 
 
 DOMAIN = """\
