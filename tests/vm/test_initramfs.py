@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks the rule in the initramfs.
-
-Other disks must keep their names.  The rule can unbind a base image from the driver.  Then, in the running system, the
-bind rule in /run must bind the base image again.
-"""
+"""Checks the rule in the initramfs, and the bind rule in the running system."""
 
 import dataclasses
 import re
@@ -36,22 +32,13 @@ def test_names__kept(attached, root, boot, tmp_path):
         assert_inert(guest)
 
 
-def assert_unbound(guest):
-    """Checks that the base image has no driver, and that baseimage-status exits with status 2 (unknown)."""
-    assert base_disks(guest) == []
-    assert status(guest)[0] == 2
-
-
 def test_handover__without_rule(boot, fault):
-    """Checks that the running system binds the base image, even if only the initramfs has the rule and the helper.
-
-    The first bind fails.
-    """
+    """Checks that the running system binds the base image without the rule and the helper.  The first bind fails."""
     commands = f"mv {RULES_D}/59-baseimage.rules {HELPER} /root; mount --bind /dev/full {BIND}"
     with (fault("the package is removed, and an old initramfs has the rule"),
           boot("before", append=before_init(commands), layout="btrfs-disk") as guest):
         with fault("bind fails"):
-            assert_unbound(guest)
+            assert base_disks(guest) == [] and status(guest)[0] == 2
             assert guest.run(f"ls {BIND_RULES} | wc -l") == "1\n"
         guest.run(f"umount {BIND}; udevadm trigger --type=devices --action=add")
         guest.settle()
@@ -70,7 +57,7 @@ def test_handover__fresh_run(boot, fault):
     """Replaces /run, so that the bind rule is lost.  Then baseimage-status must print a command that binds the disk."""
     commands = "umount --lazy /run; mount -t tmpfs -o mode=755 tmpfs /run"
     with fault("a new /run"), boot("before", append=before_init(commands), layout="btrfs-disk") as guest:
-        assert_unbound(guest)
+        assert base_disks(guest) == [] and status(guest)[0] == 2
         guest.run(re.search(rf"echo virtio\d+ *> *{BIND}", guest.run("baseimage-status", check=False))[0])
         guest.settle()
         assert_inert(guest)
@@ -78,10 +65,9 @@ def test_handover__fresh_run(boot, fault):
 
 @needs_mounts
 def test_dracut__without_systemd(make_disk, boot, deb, status_deb, tmp_path):
-    """Checks that the rule recognises an initramfs by the file /usr/lib/initrd-release.
+    """Checks that the rule recognises an initramfs by /usr/lib/initrd-release.  dracut without systemd makes this file.
 
-    dracut without systemd makes this file, but not /etc/initrd-release.  The test removes the marker, which is the
-    package's own file in the initramfs.
+    The test removes the marker, which is the package's own file in the initramfs.
     """
     chroot = Chroot(seed("trixie", "dracut", (status_deb, deb)), tmp_path)
     chroot.inside("sed -i 's#! : >[^|]*/initramfs\" ||##' /usr/lib/dracut/modules.d/50baseimage-udev/module-setup.sh\n"

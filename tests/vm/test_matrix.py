@@ -30,8 +30,7 @@ def check_initramfs(guest, bare):
 def check_announced_once(guest):
     """Checks that LVM finds no duplicate after the initramfs, even while udevd handles no events.
 
-    Then the function binds a base image again while udevd handles no events, and LVM finds the duplicate.  So the first
-    part of the function would detect a bind.
+    At the end, binds a base image again.  Then LVM finds the duplicate, so the first part would detect a bind.
     """
     change = f"vgchange --addtag probe {layouts.VG} && vgchange --deltag probe {layouts.VG}"
     hold, release = "udevadm control --stop-exec-queue", "udevadm control --start-exec-queue"
@@ -99,5 +98,4 @@ def test_base_image__harm_without_package(control, boot, record_property):
     assert harm(found), found
     for aspect, lines in found.items():
         for line in lines:
-            print(f"{aspect}: {line}")
             record_property(aspect, line)

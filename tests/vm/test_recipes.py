@@ -46,12 +46,6 @@ def recipe(section, title):
 RECIPE = recipe("Attach the disk", "QEMU")
 
 
-def credential(name, text):
-    """Returns options of QEMU that pass a systemd credential to a guest (see systemd.system-credentials(7))."""
-    encoded = base64.b64encode(text.encode()).decode()
-    return ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={encoded}"]
-
-
 class RecipeGuest(SelfBooting):
     """Runs the script of a recipe in "directory".  The script boots a guest.
 
@@ -62,11 +56,14 @@ class RecipeGuest(SelfBooting):
     def __init__(self, name, script, directory, boot=()):
         super().__init__(name, boot, [])
         unit = SHELL_UNIT.replace("[Service]", "ConditionPathExists=!/etc/initrd-release\n[Service]")
-        words = shlex.join([*self.command[self.command.index(QEMU) + 1:],
-                            *credential("systemd.extra-unit.test-shell.service", unit),
-                            *credential("systemd.unit-dropin.sysinit.target", "[Unit]\nWants=test-shell.service\n")])
+        words = self.command[self.command.index(QEMU) + 1:]
+        # systemd.system-credentials(7) describes these credentials.
+        for name, text in (("extra-unit.test-shell.service", unit),
+                           ("unit-dropin.sysinit.target", "[Unit]\nWants=test-shell.service\n")):
+            encoded = base64.b64encode(text.encode()).decode()
+            words += ["-smbios", f"type=11,value=io.systemd.credential.binary:systemd.{name}={encoded}"]
         self.command = ["setpriv", "--pdeathsig", "KILL", "sh", "-ec",
-                        f"cd {directory}\n" + script.replace("...", words).replace(QEMU, f"exec {QEMU}")]
+                        f"cd {directory}\n" + script.replace("...", shlex.join(words)).replace(QEMU, f"exec {QEMU}")]
 
 
 class DebvmGuest(RecipeGuest):
@@ -80,8 +77,7 @@ class DebvmGuest(RecipeGuest):
 def chroot(request, tmp_path, deb):
     """Returns a chroot that has the tool in the test's name.  The directory /build has the package."""
     tool = request.node.name.removeprefix("test_recipe__").replace("_", "-")
-    tree = chroot_tree(f"{STABLE}-{tool}", f"{tool} ({STABLE})", STABLE,
-                       "--include=" + ",".join(TOOLS[tool].split()))
+    tree = chroot_tree(f"{STABLE}-{tool}", f"{tool} ({STABLE})", STABLE, f"--include={TOOLS[tool].replace(' ', ',')}")
     made = Chroot(tree, tmp_path)
     shutil.copy(deb, made.build)
     return made
@@ -148,10 +144,8 @@ MKOSI = f"""\
 [Distribution]
 Distribution=debian
 Release={STABLE}
-
 [Output]
 Format=disk
-
 [Content]
 Bootable=yes
 KernelCommandLine={KERNEL_OPTIONS} systemd.firstboot=off
