@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks that a base image stays inert (ignored by the guest) while programs read, open or use the base image.
-
-Some tests break parts of the system, and check that other devices do not change.
-"""
+"""Checks that a base image stays inert while programs use the base image, and while parts of the system are broken."""
 
 import pytest
 
@@ -43,11 +40,7 @@ def test_base_image__read_again(suite, boot):
 
 
 def test_partition__open(boot):
-    """Checks that the rule does not delete a partition that a process has open.
-
-    Programs that ask udev ignore the partition, and baseimage-status reports the partition.  After the process has
-    closed the partition, the rule deletes the partition.
-    """
+    """Checks that the rule deletes a partition after a process has closed the partition, but not before."""
     with boot(layout="beside") as guest:
         plug_base(guest)
         assert_inert(guest)
@@ -79,10 +72,7 @@ def test_partitions__kept(boot):
 
 
 def test_boot__without_local_and_systemd(boot):
-    """Boots with a script in place of systemd, and with boot=scan in place of boot=local.
-
-    With boot=scan, the initramfs finds root with blkid, and not by udev's links.
-    """
+    """Boots with a script in place of systemd.  With boot=scan, the initramfs finds root with blkid."""
     with boot("around", "partuuid", append=f"boot=scan init={PLAIN_INIT}") as guest:
         assert guest.run("cat /proc/1/comm") == "plain-init\n"
         assert leaks(guest, ignored_units="") == {}
@@ -117,12 +107,9 @@ def test_base_image__beside_other_rules(boot):
 
 @pytest.mark.all_only
 def test_base_image__beside_other_packages(boot):
-    """Checks that the base image is inert in the flavour "others", which has scanners and rules of other packages.
-
-    The kernel has no module for ZFS, so the units of ZFS fail.
-    """
     with boot("before", flavour="others") as guest:
         plug_base(guest)
+        # The kernel has no module for ZFS, so the units of ZFS fail.
         assert leaks(guest, ignored_units="zfs") == {}
         assert found_by_scanners(guest) == {}
 
@@ -133,10 +120,7 @@ SILENT_SCANNERS = {"mdadm --assemble", "sfdisk", "parted"}
 
 @pytest.mark.parametrize("flavour", ["plain", pytest.param("others", marks=pytest.mark.all_only)])
 def test_scanners__see_the_twin(flavour, boot):
-    """Without the package, checks that each scanner finds the base image.
-
-    If a scanner did not find the base image here, the other tests with this scanner would prove nothing.
-    """
+    """If a scanner did not find this base image, the other tests with the scanner would prove nothing."""
     with boot(flavour=flavour, layout="beside", package=False) as guest:
         installed = {name for name, (program, _) in SCANNERS.items() if guest.run(f"command -v {program} || :")}
         assert flavour != "others" or installed == SCANNERS.keys()
@@ -151,11 +135,7 @@ HELPER = "/usr/lib/udev/baseimage_id"
 
 
 def test_helper__broken(boot, fault):
-    """Checks a system in which the helper is missing or hangs.
-
-    In both cases, the partitions stay.  If the helper is missing, programs that ask udev ignore the partitions, and
-    baseimage-status reports the partitions.  tests/udev checks a helper with other faults.
-    """
+    """Checks a helper that is missing or hangs.  tests/udev checks a helper with other faults."""
     with boot(layout="beside") as guest:
         guest.run("udevadm trigger --settle /dev/vda1")
         own = properties(guest, "vda1")

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs debian/tests with autopkgtest, in a QEMU guest that has the packages.
-
-No test here runs debian/tests/boot, which boots a guest inside the guest.  Without KVM, debian/tests/boot takes hours.
-"""
+"""Runs debian/tests with autopkgtest, in a QEMU guest that has the packages.  Does not run debian/tests/boot."""
 
 import hashlib
 import re
@@ -42,10 +39,7 @@ pytestmark = pytest.mark.all_only
 
 @pytest.fixture
 def autopkgtest(request, tmp_path):
-    """Returns a function that runs tests of debian/tests, and checks that the tests pass.
-
-    The function returns the directory of the output.
-    """
+    """Returns a function.  The function runs tests, checks that the tests pass, and returns the output directory."""
     initrd, raw, qemu = (tmp_path / name for name in ("initrd", "disk.raw", "qemu-system-x86_64"))
     # If this file exists, autopkgtest does not build the source tree.
     (copy_source(tmp_path / "source") / "debian/files").touch()

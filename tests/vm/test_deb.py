@@ -60,12 +60,10 @@ def test_cross(suite, architecture, tmp_path):
 
 
 def test_status__hardened(status_deb, tmp_path):
-    """Checks that baseimage-status has all hardening options of Debian 12.
-
-    A newer hardening-check also checks two options that Debian 12 does not use.  This test disables these two checks.
-    """
+    """Checks that baseimage-status has all hardening options of Debian 12."""
     run("dpkg-deb", "-x", status_deb, tmp_path)
     program = tmp_path / "usr/bin/baseimage-status"
+    # A newer hardening-check also checks two options that Debian 12 does not use.
     known = run("sh", "-c", "hardening-check --help || :")
     run("hardening-check", *(option for option in ("--nocfprotection", "--nobranchprotection") if option in known),
         program)
@@ -126,10 +124,7 @@ OTHER_IMAGES = {
 @pytest.mark.parametrize("suite, flavour", [
     ("bookworm", "plain"), pytest.param("trixie", "dracut", marks=pytest.mark.all_only)])
 def test_chroot__installed_and_purged(suite, flavour, older_deb, make_chroot, fault):
-    """Checks that dpkg regenerates the initramfs of every kernel, and that a purge leaves no file.
-
-    For each image in OTHER_IMAGES, dpkg must print a command.
-    """
+    """Checks that dpkg regenerates the initramfs of every kernel, and that a purge leaves no file."""
     chroot = make_chroot(suite, flavour)
     shutil.copy(older_deb, chroot.build)
     with fault("dpkg: no udevd runs"):
@@ -161,13 +156,8 @@ def test_chroot__no_updates(make_chroot, fault):
 
 @needs_mounts
 def test_chroot__dpkg_root(make_chroot):
-    """If DPKG_ROOT is set, the maintainer scripts must do nothing.
-
-    "dpkg --root" installs a package into another system, and can run the scripts outside the other system.  Then dpkg
-    sets DPKG_ROOT to the directory of the other system.
-    """
-    script = ("for s in postinst postrm; do"
-              " DPKG_ROOT=/x sh -x $s configure; DPKG_ROOT=/x sh -x $s remove; done")
+    """If dpkg installs a package into another system, dpkg sets DPKG_ROOT.  Then the scripts must do nothing."""
+    script = "for s in postinst postrm; do DPKG_ROOT=/x sh -x $s configure; DPKG_ROOT=/x sh -x $s remove; done"
     chroot = make_chroot()
     output = chroot.run(f"cd {chroot.build}; dpkg-deb -e package.deb c; cd c; ({script}) 2>&1\n")
     assert not re.search(r"^\++ (?!set|\[|serial=|option=)", output, re.M), output
@@ -182,10 +172,7 @@ GENERATORS = {
 @needs_mounts
 @pytest.mark.parametrize("flavour", GENERATORS)
 def test_initramfs__fails_without_helper(flavour, make_chroot, fault):
-    """Removes the helper, and checks that the initramfs generator fails.
-
-    If an initramfs lacked the helper, the guest could boot from the base image.
-    """
+    """If an initramfs lacked the helper, the guest could boot from the base image.  So the generator must fail."""
     with fault(f"{flavour}: no helper"):
         output = make_chroot("trixie", flavour, package=True).inside(
             "rm /usr/lib/udev/baseimage_id\n"
@@ -195,10 +182,7 @@ def test_initramfs__fails_without_helper(flavour, make_chroot, fault):
 
 @needs_mounts
 def test_dracut__sysroot(make_chroot):
-    """Checks that dracut --sysroot copies the rule of the sysroot.
-
-    The initramfs must also have the helper and udev's rules.
-    """
+    """Checks that dracut --sysroot copies the rule of the sysroot, the helper and udev's rules."""
     output = make_chroot("trixie", "dracut", package=True).inside(
         "mkdir -p /sysroot/var/tmp /sysroot/boot; cp -a /etc /usr /sysroot\n"
         "for d in bin sbin lib lib64; do ln -s usr/$d /sysroot/$d; done\n"

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks the error messages of tests/demo and tests/run.
-
-If this machine lacks a requirement, tests/demo must print exactly one line.
-"""
+"""Checks the error messages of tests/demo and tests/run."""
 
 import os
 import re

@@ -47,10 +47,7 @@ USES = {
 
 
 def test_package__disk_in_use(deb, boot):
-    """Checks that dpkg does not change a disk in use, and prints what the administrator can do.
-
-    If a base image is not in use, the base image becomes inert.
-    """
+    """Checks that dpkg does not change a disk in use, and prints what the administrator can do."""
     with boot(package=False, serial=SERIAL) as guest:
         copy_packages(guest, deb)
         plug_base(guest)
