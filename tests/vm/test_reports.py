@@ -209,9 +209,12 @@ def test_locked__for_long(suite, boot, manual):
 
 
 @pytest.mark.all_only
-@pytest.mark.parametrize("layout, root", [("dos", "uuid"), ("dos", "partuuid"), ("dos-lvm", "mapper")])
+@pytest.mark.parametrize("layout, root", [("dos", "partuuid"), ("dos-lvm", "mapper")])
 def test_installer__default_layout(layout, root, boot):
-    """Boots from a disk with a DOS partition table.  A logical partition has swap space or LVM."""
+    """Boots from a disk with a DOS partition table.  A logical partition has swap space or LVM.
+
+    test_hibernation__resumes boots from such a disk with root=UUID.
+    """
     with boot("around", root, f"resume=UUID={SWAP_UUID}", layout=layout) as guest:
         assert_inert(guest, scan=True)
         own = root_disks(guest) & set(guest.block_devices().split())
