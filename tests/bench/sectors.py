@@ -50,7 +50,7 @@ def measure(case, deb):
     name = f"bench-sectors-{case.suite}-{case.generator}-{case.layout}-{'with' if deb else 'without'}"
     # A guest without the package could mount the base image as root.  So this guest boots without a base image.
     disks = [(path, None, False), *([(path, SERIAL, True)] if deb else [])]
-    with Guest(name, image.kernel, image.initrd, f"root={root} ro {options}", disks) as guest:
+    with Guest(name, image, f"root={root} ro {options}", disks) as guest:
         boot = 0
         if deb:
             boot = sectors_read(guest)

@@ -50,7 +50,7 @@ def timed_guest(name, image, append="", disks=(), serial=SERIAL):
     guest's clock advances in real time.
     """
     own, = image.paths
-    guest = Guest(name, image.kernel, image.initrd, f"root={image.roots['uuid']} ro {append}",
+    guest = Guest(name, image, f"root={image.roots['uuid']} ro {append}",
                   [(own, None, False), *((path, serial, True) for path in disks)])
     if "tcg" in guest.command:
         guest.command += ["-icount", "shift=1"]

@@ -162,12 +162,10 @@ def boot(request, record_property, make_disk):
         root = disk.roots.get(root, root) or next(iter(disk.roots.values()))
         # If only the guest's own disk is attached, the test does not check the boot.  So the guest starts from a
         # snapshot, which is the saved state of a booted guest.  A boot would be slower.
-        guest = Guest(name, disk.kernel, disk.initrd, f"root={root} ro {append}", at_boot + list(more),
-                      show=request.config.getoption("capture") == "no",
-                      during_boot=plug_later if later else during_boot,
-                      snapshot=at_boot == own and not more and serial is None and not append)
-        guest.disk = disk
-        return guest
+        return Guest(name, disk, f"root={root} ro {append}", at_boot + list(more),
+                     show=request.config.getoption("capture") == "no",
+                     during_boot=plug_later if later else during_boot,
+                     snapshot=at_boot == own and not more and serial is None and not append)
     return start
 
 

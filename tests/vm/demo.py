@@ -67,7 +67,7 @@ class Side:
         """Boots the guest.  Stores the rows of the table in self.rows, as {label: (colour, text)}."""
         image = disk(self.suite, "plain", "btrfs", self.debs)
         path, = image.paths
-        self.guest = Guest(f"demo-{self.name}", image.kernel, image.initrd, f"root={image.roots['partuuid']} ro",
+        self.guest = Guest(f"demo-{self.name}", image, f"root={image.roots['partuuid']} ro",
                            [(path, None, False), (path, SERIAL, True)])
         try:
             with self.guest as guest:

@@ -93,6 +93,8 @@ def to_raw(image, target):
 class Guest:
     """Boots a guest when a "with" block begins, and kills the guest when the block ends.
 
+    QEMU loads the kernel and the initramfs of the Disk in "disk", and "append" has kernel options.  If "disk" is None,
+    the guest boots through firmware and a boot loader.  The argument "options" has more options of QEMU.
     The argument "disks" has a tuple for each virtio disk: the path of the image, the serial or None, and a bool.  If
     the disk is read-only, the bool is true.  The tuple can also have a dictionary with properties of the QEMU device.
     If the guest can write to the disk, QEMU writes to an overlay of the image, and close() deletes the overlay.
@@ -103,21 +105,30 @@ class Guest:
     If the argument "show" is true, the lines of the console also go to standard output.
     """
 
-    def __init__(self, name, kernel, initrd, append, disks, show=False, during_boot=None, snapshot=False):
+    machine = [*accelerator(), "-machine", "pc"]
+
+    def __init__(self, name, disk, append, disks, options=(), show=False, during_boot=None, snapshot=False):
+        self.disk = disk
         self.directory = Path(tempfile.mkdtemp(prefix="guest-"))
         self.console = LOGS / f"{name}.console.log"
         self.console.parent.mkdir(parents=True, exist_ok=True)
         self.console.write_bytes(b"")
         self.numbers = itertools.count()
         self.nodes = {}         # maps the QEMU node name of each attached disk to the disk's serial
-        self.process = self.shell = self.qmp = self.slot = self.disk = None
+        self.process = self.shell = self.qmp = self.slot = None
         self.show, self.during_boot, self.snapshot = show, during_boot, snapshot
+        if disk:
+            # An emulated guest decompresses slowly, so this process decompresses the initramfs.
+            initrd = self.directory / "initrd"
+            initrd.write_bytes(unpacked(disk.initrd))
+            options = ["-kernel", str(disk.kernel), "-initrd", str(initrd), "-append", f"{KERNEL_OPTIONS} {append}",
+                       *options]
         self.command = [
             # When the test process ends, the kernel kills QEMU.
             "setpriv", "--pdeathsig", "KILL",
-            QEMU, *self.machine(), "-m", "1024",
+            QEMU, *self.machine, "-m", "1024",
             "-nodefaults", "-display", "none", "-no-reboot",
-            *self.start(kernel, self.unpack(initrd), f"{KERNEL_OPTIONS} {append}"),
+            *options,
             "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
             "-chardev", f"socket,id=shell,path={self.directory}/shell,server=on,wait=off",
             "-device", "virtio-serial-pci",
@@ -131,29 +142,13 @@ class Guest:
             self.command += ["-blockdev", json.dumps(self.blockdev(node, path, readonly)),
                              "-device", json.dumps(self.device(node, serial) | (more[0] if more else {}))]
 
-    def unpack(self, initrd):
-        """Decompresses the initramfs, because an emulated guest decompresses slowly.  Returns the new file's path."""
-        target = self.directory / "initrd"
-        if initrd and Path(initrd).exists():
-            target.write_bytes(unpacked(Path(initrd)))
-        return target
-
-    @staticmethod
-    def start(kernel, initrd, cmdline):
-        """Returns the QEMU options for the kernel, the initramfs and the kernel command line."""
-        return ["-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline]
-
-    @staticmethod
-    def machine():
-        return [*accelerator(), "-machine", "pc"]
-
     def blockdev(self, node, path, readonly):
         file = {"driver": "file", "filename": str(path), "locking": "off"}
         kind = "qcow2" if Path(path).suffix == ".qcow2" else "raw"
         if readonly:
             return {"node-name": node, "driver": kind, "read-only": True, "file": file | {"read-only": True}}
         overlay = self.overlay(node)
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind, "-b", path, overlay], check=True)
+        run("qemu-img", "create", "-q", "-f", "qcow2", "-F", kind, "-b", path, overlay)
         return {"node-name": node, "driver": "qcow2", "file": {"driver": "file", "filename": str(overlay)},
                 "backing": {"driver": kind, "read-only": True, "file": file}}
 
@@ -162,8 +157,7 @@ class Guest:
 
     @staticmethod
     def device(node, serial):
-        device = {"driver": "virtio-blk-pci", "drive": node, "id": f"dev-{node}"}
-        return device | ({"serial": serial} if serial is not None else {})
+        return {"driver": "virtio-blk-pci", "drive": node, "id": f"dev-{node}", "serial": serial or ""}
 
     def __enter__(self):
         try:
@@ -175,9 +169,6 @@ class Guest:
             self.close()
             raise
         return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def boot(self):
         self.start_qemu()
@@ -199,26 +190,23 @@ class Guest:
     def start_qemu(self, *more):
         self.slot = take_slot()
         with open(self.directory / "qemu.log", "wb") as log:
-            self.process = subprocess.Popen([*self.command, *more], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
+            self.process = subprocess.Popen([*self.command, *more], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if self.show:
             subprocess.Popen(["tail", "--follow", f"--pid={self.process.pid}", str(self.console)])
         self.qmp = self.connect("qmp").makefile("rw")
         self.qmp.readline()
         self.monitor("qmp_capabilities")
         self.socket = self.connect("shell")
-        self.shell = pexpect.fdpexpect.fdspawn(self.socket.fileno(), encoding="utf-8",
-                                               codec_errors="replace")
+        self.shell = pexpect.fdpexpect.fdspawn(self.socket.fileno(), encoding="utf-8", codec_errors="replace")
 
     def boot_or_restore(self):
         """Starts the guest from the snapshot that has the same QEMU, options and disks.
 
         If this snapshot does not exist, boots the guest, and saves the snapshot.
         """
-        version = subprocess.run([QEMU, "--version"], stdout=subprocess.PIPE, check=True).stdout
         words = "\0".join(self.command).replace(str(self.directory), "").replace(str(self.console), "")
         # A new disk can have the path of an older disk.  So the key contains the modification time of each image.
-        key = digest(version, words, *(path.stat().st_mtime_ns for path in self.paths))
+        key = digest(run(QEMU, "--version"), words, *(path.stat().st_mtime_ns for path in self.paths))
         path = CACHE / "guests" / key
         with cached(path) as partial:
             if partial:
@@ -400,7 +388,7 @@ class Guest:
         """Releases the slot while this guest only waits, so that another guest can start."""
         self.slot.close()
 
-    def close(self):
+    def close(self, *_):
         if self.process:
             self.process.kill()
             self.process.wait()
@@ -408,13 +396,4 @@ class Guest:
             self.slot.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-
-class SelfBooting(Guest):
-    """Boots a guest through firmware and a boot loader.  QEMU gets "options", but no kernel and no initramfs."""
-
-    def __init__(self, name, options, disks):
-        self.options = options
-        super().__init__(name, None, None, "", disks)
-
-    def start(self, *_):
-        return self.options
+    __exit__ = close

@@ -267,7 +267,7 @@ def run_in_builder(disks, targets, commands):
     not write the disk.
     """
     builder = builder_disk()
-    with Guest(f"builder-{disks[-1].name}", builder.kernel, builder.initrd, f"root={builder.roots['partuuid']} ro",
+    with Guest(f"builder-{disks[-1].name}", builder, f"root={builder.roots['partuuid']} ro",
                [(path, None, False) for path in (builder.paths[0], *disks)]) as guest:
         guest.run(commands)
         guest.save(None, *targets)

@@ -97,8 +97,8 @@ def disks(suite, loader, debs):
             partial.mkdir()
             own, base = partial / "own.raw", partial / "base.raw"
             with progress(f"installing a boot loader ({suite}, {loader.flavour})"):
-                with Guest(path.name, disk.kernel, disk.initrd, f"root={disk.roots['uuid']} rw",
-                           [(disk.paths[0], None, False)]) as guest:
+                own_disk = [(disk.paths[0], None, False)]
+                with Guest(path.name, disk, f"root={disk.roots['uuid']} rw", own_disk) as guest:
                     guest.run(f"(set -ex\n{loader.script}umount /efi)")
                     guest.save(base)
                 mark_own(base, own)

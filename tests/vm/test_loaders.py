@@ -6,7 +6,7 @@ import re
 import pytest
 
 import loaders
-from guest import BootFailed, SelfBooting, Silent
+from guest import BootFailed, Guest, Silent
 from images import STABLE
 from inert import SERIAL, assert_inert, found_by_scanners, harm, leaks, root_disks, status
 
@@ -29,7 +29,7 @@ def boot_loader(request, deb, status_deb):
         own, base = (own_path, None, False), (base_path, SERIAL, True)
         disks = {"before": [base, own],
                  "advised": [(*base, {"addr": "0x11"}), (*own, {"addr": "0x10", "bootindex": 1})]}[attached]
-        return SelfBooting(request.node.name, loaders.FIRMWARE[loader.firmware], disks)
+        return Guest(request.node.name, None, "", disks, loaders.FIRMWARE[loader.firmware])
     return start
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import loaders
 from chroots import SOURCE, Chroot, chroot_tree, copy_source, needs_mounts
-from guest import KERNEL_OPTIONS, QEMU, Guest, SelfBooting, to_raw
+from guest import KERNEL_OPTIONS, QEMU, Guest, to_raw
 from images import LOGS, SHELL_UNIT, STABLE, run, write_script
 from inert import assert_inert, status
 
@@ -46,7 +46,7 @@ def recipe(section, title):
 RECIPE = recipe("Attach the disk", "QEMU")
 
 
-class RecipeGuest(SelfBooting):
+class RecipeGuest(Guest):
     """Runs the script of a recipe in "directory".  The script boots a guest.
 
     In the script, replaces "..." by the QEMU options that all guests of the tests need, and by the options in "boot".
@@ -54,7 +54,7 @@ class RecipeGuest(SelfBooting):
     """
 
     def __init__(self, name, script, directory, boot=()):
-        super().__init__(name, boot, [])
+        super().__init__(name, None, "", [], boot)
         unit = SHELL_UNIT.replace("[Service]", "ConditionPathExists=!/etc/initrd-release\n[Service]")
         words = self.command[self.command.index(QEMU) + 1:]
         # systemd.system-credentials(7) describes these credentials.
@@ -67,10 +67,7 @@ class RecipeGuest(SelfBooting):
 
 
 class DebvmGuest(RecipeGuest):
-    @staticmethod
-    def machine():
-        """Returns no options, because debvm-run chooses the machine."""
-        return []
+    machine = []        # debvm-run chooses the machine
 
 
 @pytest.fixture
@@ -125,7 +122,7 @@ def test_recipe__mmdebstrap(chroot, status_deb):
         "...", f"--include=linux-image-cloud-amd64,initramfs-tools,systemd-sysv,udev,dbus {STABLE} root\n"
         "mkfs.ext4 -q -L guestroot -d root base.img 1500M\ncp root/boot/vmlinuz-* vmlinuz\n"
         "cp root/boot/initrd.img-* initrd.img"))
-    boot = Guest.start("vmlinuz", "initrd.img", f"{KERNEL_OPTIONS} root=LABEL=guestroot rw")
+    boot = ["-kernel", "vmlinuz", "-initrd", "initrd.img", "-append", f"{KERNEL_OPTIONS} root=LABEL=guestroot rw"]
     check(RecipeGuest("recipe-mmdebstrap", RECIPE, chroot.build, boot), status_deb)
 
 
