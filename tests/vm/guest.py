@@ -275,27 +275,19 @@ class Guest:
         """
         state, since = None, time.monotonic()
         while not (value := condition()):
-            console = self.read_console()
-            maintenance = MAINTENANCE.search(console)
+            ended = self.process.poll() is not None
+            console = self.console.read_text(errors="replace")
+            tail = "\n".join(console.splitlines()[-25:])
             now = value, len(console), len(self.shell.buffer)
             if now != state:
                 state, since = now, time.monotonic()
-            elif maintenance and time.monotonic() > since + MAINTENANCE_SECONDS:
-                raise BootFailed(f"{self.console_tail()}\n{maintenance[0].strip()}")
-            elif time.monotonic() > since + SILENCE_SECONDS:
-                raise Silent(f"{self.console_tail()}\nno change for {SILENCE_SECONDS} s")
+            silence = time.monotonic() - since
+            failed = FATAL.search(console) or (silence > MAINTENANCE_SECONDS and MAINTENANCE.search(console))
+            if failed or ended:
+                raise BootFailed(f"{tail}\n{failed[0].strip() if failed else 'QEMU has ended'}")
+            if silence > SILENCE_SECONDS:
+                raise Silent(f"{tail}\nno change for {SILENCE_SECONDS} s")
             time.sleep(0.2)
-
-    def read_console(self):
-        """Returns the text of the console.  If QEMU has ended or the boot has failed, raises BootFailed."""
-        console = self.console.read_text(errors="replace")
-        fatal = FATAL.search(console)
-        if fatal or self.process.poll() is not None:
-            raise BootFailed(f"{self.console_tail()}\n{fatal[0].strip() if fatal else 'QEMU has ended'}")
-        return console
-
-    def console_tail(self):
-        return "\n".join(self.console.read_text(errors="replace").splitlines()[-25:])
 
     def run(self, command, check=True):
         """Runs shell commands in the guest.  Returns the output of the commands.
@@ -339,14 +331,14 @@ class Guest:
             self.settle()
         return node
 
-    def unplug(self, node, settle=True):
+    def unplug(self, node):
+        """Unplugs a disk, and waits until the guest no longer uses the disk."""
         before = self.block_devices()
         del self.nodes[node]
         self.monitor("device_del", id=f"dev-{node}")
-        if settle:
-            self.wait_until(lambda: self.block_devices() != before)
-            self.settle()
-            self.wait_until(lambda: self.released(node))
+        self.wait_until(lambda: self.block_devices() != before)
+        self.settle()
+        self.wait_until(lambda: self.released(node))
 
     def released(self, node):
         """Makes QEMU close the image of an unplugged disk.  If the guest still uses the disk, returns False."""
@@ -383,10 +375,6 @@ class Guest:
     def settle(self):
         # By default, "udevadm settle" waits at most 120 s, which is too short for an emulated guest.
         self.run("udevadm settle --timeout=86400")
-
-    def release_slot(self):
-        """Releases the slot while this guest only waits, so that another guest can start."""
-        self.slot.close()
 
     def close(self, *_):
         if self.process:

@@ -174,9 +174,9 @@ def test_storm__sixteen_while_triggered(boot, fault):
 
 
 def release_slot_for_root(guest):
-    """When the initramfs waits for root, releases the slot of the idle guest (see guest.take_slot())."""
+    """When the initramfs waits for root, releases the slot of the idle guest (see take_slot() in guest.py)."""
     guest.await_console(WAITS_FOR_ROOT)
-    guest.release_slot()
+    guest.slot.close()
 
 
 def test_root__with_that_serial(boot, fault):
