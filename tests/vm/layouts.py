@@ -53,6 +53,7 @@ TYPES = {
     "esp": "c12a7328-f81f-11d2-ba4b-00a0c93ec93b",
     "swap": "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f",
     "bios": "21686148-6449-6e6f-744e-656564454649",
+    "extended": "5",    # the type in a DOS partition table
 }
 # udevd and systemd must escape these labels in links, properties and units.
 UNUSUAL_LABELS = ["a blank", "sla/sh", "Größe ☃", "per%cent", "quo\"te", "back\\slash", "a\nE:FORGED=1"]
@@ -99,11 +100,6 @@ def sparse(path, size):
     return path
 
 
-def rounded_size(path):
-    """Returns the size of a file in bytes, rounded up to a multiple of MIB."""
-    return -(-os.path.getsize(path) // MIB) * MIB
-
-
 def copy_into(source, target, offset):
     """Copies the file "source" into the sparse file "target".  The offset in "target" is in bytes."""
     run("dd", f"if={source}", f"of={target}", "bs=1M", f"seek={offset // MIB}",
@@ -145,34 +141,33 @@ def make_fs(directory, work, filesystem, *more, fstab=True):
 
 
 class Part(NamedTuple):
-    """Describes a partition of a GPT disk."""
+    """Describes a partition."""
     payload: Path       # the file that partitioned() copies to the partition
-    name: str
+    name: str = None    # None in a DOS partition table
     uuid: str = None
     type: str = None    # a key of TYPES
     size: int = None    # size in bytes; None: the size of the payload, rounded up to MiB
 
 
-def partitioned(path, *parts):
-    """Makes a disk with a GPT.  The argument "parts" has the partitions."""
-    sizes = [part.size or rounded_size(part.payload) for part in parts]
-    offsets = [MIB + sum(sizes[:number]) for number in range(len(sizes))]
-    script = ["label: gpt", f"label-id: {TABLE_UUID}"]
-    for part, size, offset in zip(parts, sizes, offsets):
-        escaped = re.sub(r'[\\"\n]', lambda match: f"\\x{ord(match[0]):02x}", part.name)
-        script.append(f"start={offset // SECTOR}, size={size // SECTOR}, name=\"{escaped}\""
-                      + (f", uuid={part.uuid}" if part.uuid else "")
-                      + (f", type={TYPES[part.type]}" if part.type else ""))
-    write_table(path, sum(sizes) + 4 * MIB, script)
-    for part, offset in zip(parts, offsets):
-        if part.payload:
-            copy_into(part.payload, path, offset)
+def partitioned(path, *parts, table=f"label: gpt\nlabel-id: {TABLE_UUID}"):
+    """Makes a disk with a partition table.  The argument "parts" has the partitions.
 
-
-def write_table(path, size, script):
-    """Makes an empty disk.  sfdisk makes the partition table from the lines in "script".  The size is in bytes."""
-    sparse(path, size)
+    The argument "table" has header lines of sfdisk.  The first partition begins at 1 MiB.
+    """
+    script, total = [table], 4
+    for part in parts:
+        size = -(-(part.size or (os.path.getsize(part.payload) if part.payload else 0)) // MIB)
+        total += size
+        name = part.name and re.sub(r'[\\"\n]', lambda match: f"\\x{ord(match[0]):02x}", part.name)
+        fields = {"size": size and f"{size}MiB", "name": name and f'"{name}"', "uuid": part.uuid,
+                  "type": TYPES.get(part.type)}
+        script.append(", ".join(f"{field}={value}" for field, value in fields.items() if value))
+    sparse(path, total * MIB)
     subprocess.run(["sfdisk", "--quiet", path], input="\n".join(script) + "\n", text=True, check=True)
+    starts = run("partx", "--show", "--noheadings", "--output", "START", path).split()
+    for part, start in zip(parts, starts, strict=True):
+        if part.payload:
+            copy_into(part.payload, path, int(start) * SECTOR)
 
 
 def root_part(payload):
@@ -368,12 +363,9 @@ def discoverable(seed_directory, target, work):
 
 def dos_partitioned(path, primary, logical):
     """Makes a DOS partition table.  Copies "primary" to a primary partition, and "logical" to a logical partition."""
-    first, second = rounded_size(primary), rounded_size(logical)
-    sectors = [(MIB, first, "83"), (MIB + first, second + 2 * MIB, "5"), (2 * MIB + first, second, "83")]
-    write_table(path, first + second + 4 * MIB, ["label: dos", f"label-id: {DOS_ID}", *(
-        f"start={start // SECTOR}, size={size // SECTOR}, type={kind}" for start, size, kind in sectors)])
-    copy_into(primary, path, MIB)
-    copy_into(logical, path, 2 * MIB + first)
+    # sfdisk gives the extended partition the rest of the disk.
+    partitioned(path, Part(primary), Part(None, type="extended"), Part(logical),
+                table=f"label: dos\nlabel-id: {DOS_ID}")
 
 
 def on_dos(seed_directory, target, work):
