@@ -494,61 +494,52 @@ while :; do sh -i +m <>/dev/virtio-ports/{SHELL_PORT} >&0 2>/dev/null; done
 """
 
 
-def write_script(path, text):
-    """Writes an executable file, and makes the parent directories."""
+def write_script(path, text, mode=0o755):
+    """Writes a file, which is executable by default, and makes the parent directories."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-    path.chmod(0o755)
-
-
-def add_line(path, line):
-    with open(path, "a", encoding="ascii") as file:
-        file.write(f"{line}\n")
+    path.chmod(mode)
 
 
 def configure(directory, flavour):
     """Writes the configuration files and the scripts of a guest to the directory of a seed."""
-    units, dracut = directory / "etc/systemd/system", flavour.startswith("dracut")
-    write_script(directory / PLAIN_INIT[1:], PLAIN_INIT_SCRIPT)
-    write_script(directory / BEFORE_INIT[1:], BEFORE_INIT_SCRIPT)
-    (directory / "etc/hostname").write_text("guest\n")
-    (directory / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
-    if dracut:
-        module = directory / "usr/lib/dracut/modules.d/99save_partitions"
-        write_script(module / "module-setup.sh", DRACUT_SAVE_PARTITIONS)
-        write_script(module / "save_partitions.sh", SAVE_PARTITIONS)
-        (directory / "etc/dracut.conf.d/test.conf").write_text(
+    units, is_autopkgtest = directory / "etc/systemd/system", flavour == "autopkgtest"
+    scripts = {BEFORE_INIT: BEFORE_INIT_SCRIPT, PLAIN_INIT: PLAIN_INIT_SCRIPT}
+    files = {"/etc/hostname": "guest\n", "/etc/machine-id": "0123456789abcdef0123456789abcdef\n",
+             "/etc/systemd/system/test-shell.service": AUTOPKGTEST_UNIT if is_autopkgtest else SHELL_UNIT}
+    if flavour.startswith("dracut"):
+        module = "/usr/lib/dracut/modules.d/99save_partitions"
+        scripts |= {f"{module}/module-setup.sh": DRACUT_SAVE_PARTITIONS,
+                    f"{module}/save_partitions.sh": SAVE_PARTITIONS}
+        files["/etc/dracut.conf.d/test.conf"] = (
             'compress="zstd -1"\n' + (HOSTONLY if flavour.endswith("hostonly") else 'hostonly="no"\n')
             + ('install_items+=" /etc/keys/root.key "\n' if "crypt" in flavour else ""))
     else:
-        scripts = directory / "etc/initramfs-tools/scripts"
-        write_script(scripts / "local-bottom/save_partitions", SAVE_PARTITIONS)
-        write_script(scripts / "init-premount/long_wait", LONG_WAIT_SCRIPT)
-        write_script(scripts / "scan", BOOT_SCAN_SCRIPT)
+        tools = "/etc/initramfs-tools"
+        scripts |= {f"{tools}/scripts/local-bottom/save_partitions": SAVE_PARTITIONS,
+                    f"{tools}/scripts/init-premount/long_wait": LONG_WAIT_SCRIPT,
+                    f"{tools}/scripts/scan": BOOT_SCAN_SCRIPT}
         # With this driver in the initramfs, the shell starts earlier.
-        add_line(directory / "etc/initramfs-tools/modules", "virtio_console")
+        files[f"{tools}/modules"] = "virtio_console\n"
     if flavour == "others":
-        (directory / "etc/cloud/cloud-init.disabled").touch()
+        files["/etc/cloud/cloud-init.disabled"] = ""
+    if is_autopkgtest:
+        files["/etc/test-shell.sh"] = AUTOPKGTEST_ENV
+    if flavour == "crypt":
+        files["/etc/cryptsetup-initramfs/conf-hook"] = "KEYFILE_PATTERN=/etc/keys/*.key\n"
+    if flavour.endswith("crypt"):
+        files |= {"/etc/keys/root.key": CRYPT_KEY,
+                  "/etc/crypttab": f"{CRYPT_NAME} UUID={CRYPT_UUID} /etc/keys/root.key luks,initramfs\n"}
+    for path, text in (scripts | files).items():
+        write_script(directory / path[1:], text, 0o755 if path in scripts else 0o644)
     if flavour == "reports":
         # Without this file, kdump-tools would regenerate the initramfs of kdump when the guest boots.
         initrd, = directory.glob("var/lib/kdump/initrd.img-*")
         shutil.copy(directory / "etc/kdump/sysctl.conf",
                     initrd.with_name(initrd.name.replace("initrd.img", "latest_sysctls")))
-    if flavour.endswith("crypt"):
-        key = directory / "etc/keys/root.key"
-        key.parent.mkdir(mode=0o700)
-        key.write_text(CRYPT_KEY)
-        (directory / "etc/crypttab").write_text(
-            f"{CRYPT_NAME} UUID={CRYPT_UUID} /etc/keys/root.key luks,initramfs\n")
-        hook = directory / "etc/cryptsetup-initramfs/conf-hook"
-        if hook.parent.exists():
-            add_line(hook, "KEYFILE_PATTERN=/etc/keys/*.key")
-    if flavour == "autopkgtest":
-        (directory / "etc/test-shell.sh").write_text(AUTOPKGTEST_ENV)
-    (units / "test-shell.service").write_text(AUTOPKGTEST_UNIT if flavour == "autopkgtest" else SHELL_UNIT)
     masked = [directory / f"etc/systemd/system-generators/systemd-{name}-generator" for name in IDLE_GENERATORS]
     masked += [units / unit for unit in IDLE_UNITS]
-    if flavour != "autopkgtest":
+    if not is_autopkgtest:
         masked += [units / unit for unit in LOGIN_UNITS]
     if flavour not in ("autopkgtest", "others", "reports"):
         masked += [units / DBUS_AT_BOOT, directory / STATUS_RULE]
