@@ -77,8 +77,6 @@ Environment=PS1= PS2= TERM=dumb SYSTEMD_COLORS=0 PATH=/usr/local/sbin:/usr/local
 StandardError=null
 Restart=always
 RestartSec=200ms
-[Install]
-WantedBy=sysinit.target
 """
 # autopkgtest waits for a login prompt, and then waits at most 10 s for each answer of this shell.  So systemd starts
 # the shell after udevd has handled all events, and starts the login prompt after the shell.
@@ -139,14 +137,11 @@ def run(*command, **options):
 @contextlib.contextmanager
 def progress(what):
     """Writes the name and the duration of a long step to $BASEIMAGE_PROGRESS.  tests/lib.sh prints this file."""
-    def write(line):
-        if path := os.environ.get("BASEIMAGE_PROGRESS"):
-            with open(path, "a", encoding="utf-8") as file:
-                file.write(f"{line}\n")
     started = time.monotonic()
-    write(what)
-    yield
-    write(f"{what}: {time.monotonic() - started:.0f} s")
+    with open(os.environ.get("BASEIMAGE_PROGRESS", os.devnull), "a", encoding="utf-8") as file:
+        print(what, file=file, flush=True)
+        yield
+        print(f"{what}: {time.monotonic() - started:.0f} s", file=file)
 
 
 @contextlib.contextmanager
@@ -224,12 +219,11 @@ def prune():
     """
     with locked(CACHE / "prune"):
         # While another process writes a .size file, the file can be empty.
-        sizes = [(path, int(Path(f"{path}.size").read_text() or 0))
-                 for kind in ("seeds", "guests", "disks", "builds", "trees")
-                 for path in sorted((size.with_suffix("") for size in (CACHE / kind).glob("*.size")
-                                     if size.with_suffix("").exists()), key=lambda path: path.stat().st_mtime)]
-        excess = sum(size for _, size in sizes) + RESERVED_KIB - CACHE_KIB
-        for path, size in sizes:
+        sizes = {file.with_suffix(""): int(file.read_text() or 0) for file in CACHE.glob("*/*.size")
+                 if file.with_suffix("").exists()}
+        excess = sum(sizes.values()) + RESERVED_KIB - CACHE_KIB
+        kinds = ["seeds", "guests", "disks", "builds", "trees"]
+        for path in sorted(sizes, key=lambda path: (kinds.index(path.parent.name), path.stat().st_mtime)):
             if excess <= 0:
                 break
             with open(f"{path}.lock", "rb") as lock:
@@ -239,7 +233,7 @@ def prune():
                     continue
                 Path(f"{path}.size").unlink()
                 remove(path)
-            excess -= size
+            excess -= sizes[path]
 
 
 def digest(*parts):
