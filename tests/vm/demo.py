@@ -29,27 +29,32 @@ def paint(text, code):
     return f"\033[{code}m{text}\033[0m" if COLOUR else text
 
 
+def last_line(text):
+    """Returns the last line of a text, without escape sequences."""
+    return re.sub(r"\033\[[\d;]*[A-Za-z]|[^ -~\n]", "", str(text)).strip().split("\n")[-1]
+
+
 def observe(guest):
     """For each row of the table, yields the label, a value and the text.  If the row shows harm, the value is true."""
     base, found = base_disks(guest), leaks(guest)
     own, = (name for name in guest.block_devices().split() if name not in base)
     yield f"/dev/{own} is", False, "its own disk"
     yield f"/dev/{base[0]} is", False, "the base image"
-    wrong = bool(root_disks(guest) & set(base))
+    wrong, root = bool(root_disks(guest) & set(base)), found.get("root", [])
     yield "root is on", wrong, "the BASE IMAGE" if wrong else "its own disk"
-    readonly = "root is read-only" in found.get("root", [])
+    readonly = "root is read-only" in root
     yield "root can be written", readonly, "no" if readonly else "yes"
-    failed = [line.removeprefix("failed: ") for line in found.get("root", []) if line.startswith("failed")]
+    failed = [line.removeprefix("failed: ") for line in root if line.startswith("failed")]
     yield "failed units", failed, "\n".join(failed) or "none"
-    for label, link in (("by-uuid", f"by-uuid/{FS_UUID}"), ("by-partuuid", f"by-partuuid/{PART_UUID}")):
-        target = guest.run(f"readlink -f /dev/disk/{link}").strip()
+    for label, uuid in ("by-uuid", FS_UUID), ("by-partuuid", PART_UUID):
+        target = guest.run(f"readlink -f /dev/disk/{label}/{uuid}").strip()
         yield f"{label} link of root", target[5:8] in base, target
-    for label, aspect in (("links to the base image by\nUUID, label, path", "links"), ("active units of base image", "units")):
-        yield label, aspect in found, str(len(found.get(aspect, [])))
+    yield "links to the base image by\nUUID, label, path", "links" in found, str(len(found.get("links", [])))
+    yield "active units of base image", "units" in found, str(len(found.get("units", [])))
     kernel = [re.sub(r"^\[.*?\] *", "", line) for line in found.get("kernel", []) if "duplicate" in line]
     yield "kernel", kernel, kernel[0] if kernel else "no complaint"
-    names = guest.run("cd /dev; ls -d baseimage* 2>/dev/null || echo no baseimage").split("\n")
-    yield "in /dev", False, ", ".join(filter(None, names))
+    names = guest.run("cd /dev; ls -d baseimage* 2>/dev/null || echo no baseimage").splitlines()
+    yield "in /dev", False, ", ".join(names)
     scanners = found_by_scanners(guest)
     yield "found by these scanners", scanners, ", ".join(scanners) or "none"
     state = ("inert", "leaking", "could not tell", "no base image")[status(guest)[0]]
@@ -74,12 +79,7 @@ class Side:
                 for label, bad, text in observe(guest):
                     self.rows[label] = BAD if bad else GOOD, text
         except BootFailed as failure:
-            self.rows["the guest"] = BAD, "does not boot: " + str(failure).splitlines()[-1]
-
-    def last_line(self):
-        """Returns the last line of the guest's console, without escape sequences."""
-        console = self.guest.console.read_text(errors="replace") if self.guest else ""
-        return re.sub(r"\033\[[\d;]*[A-Za-z]|[^ -~\n]", "", console).strip().split("\n")[-1]
+            self.rows["the guest"] = BAD, f"does not boot: {last_line(failure)}"
 
     def cells(self, label, width):
         """Returns the text of a row as lines of the same width.  Each line has the colour of the row."""
@@ -95,13 +95,14 @@ def run_both(sides):
         jobs = {executor.submit(side.run): side for side in sides}
         while running := wait(jobs, PROGRESS_SECONDS).not_done:
             for job in running:
-                if line := jobs[job].last_line():
-                    print(paint(f"{time.monotonic() - began:4.0f} s  {jobs[job].name}: {line}", DIM), flush=True)
+                side = jobs[job]
+                if side.guest and (line := last_line(side.guest.console.read_text(errors="replace"))):
+                    print(paint(f"{time.monotonic() - began:4.0f} s  {side.name}: {line}", DIM), flush=True)
     for job, side in jobs.items():
         if error := job.exception():
             console = f"; its console: {side.guest.console}" if side.guest else ""
-            last = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-            print(f"tests/demo: the guest {side.name} the package: {last[0]}{console}", file=sys.stderr)
+            print(f"tests/demo: the guest {side.name} the package: {last_line(error) or type(error).__name__}{console}",
+                  file=sys.stderr)
             sys.exit(2)
 
 
