@@ -236,14 +236,26 @@ def filled(work, name, *payloads):
 # Each function in ROOTS makes the disks of one layout.  The first disk is target/0.raw, and a second disk is
 # target/1.raw.  The argument "work" is an empty directory for temporary files.
 
-def on_partition(filesystem):
+def on_partition(make_root):
+    """Returns a function for ROOTS.  make_root() returns the path of a file, which the function puts in a partition."""
     def make(seed_directory, target, work):
-        partitioned(target / "0.raw", root_part(make_fs(seed_directory, work, filesystem)), spare_part(work))
+        partitioned(target / "0.raw", root_part(make_root(seed_directory, work)), spare_part(work))
     return make
 
 
-def on_bare_disk(seed_directory, target, work):
-    make_fs(seed_directory, work, "btrfs").rename(target / "0.raw")
+def on_bare_disk(make_root):
+    """Returns a function for ROOTS.  make_root() returns the path of a file, which becomes the disk."""
+    def make(seed_directory, target, work):
+        make_root(seed_directory, work).rename(target / "0.raw")
+    return make
+
+
+def root_on(filesystem, volume=None):
+    """Returns make_root().  If the argument "volume" is a key of EMPTY, root is on the first volume."""
+    def make_root(seed_directory, work):
+        path = make_fs(seed_directory, work, filesystem)
+        return filled(work, volume, path) if volume else path
+    return make_root
 
 
 def builder_disk():
@@ -281,13 +293,12 @@ def fill_in_guest(seed_directory, work, *blank, option="defaults"):
     return full
 
 
-def on_xfs(seed_directory, target, work):
+def xfs_root(seed_directory, work):
     """Makes root on xfs.  A guest copies the seed, because mkfs.xfs of Debian 12 cannot copy a directory."""
     write_fstab(seed_directory, "xfs")
     blank = sparse(work / "xfs", FS_SIZE)
     mkfs("xfs", blank)
-    root, = fill_in_guest(seed_directory, work, blank)
-    partitioned(target / "0.raw", root_part(root), spare_part(work))
+    return fill_in_guest(seed_directory, work, blank)[0]
 
 
 def on_two_disks(seed_directory, target, work):
@@ -302,21 +313,7 @@ def on_two_disks(seed_directory, target, work):
         path.rename(target / f"{number}.raw")
 
 
-def on_lvm(seed_directory, target, work):
-    pv = filled(work, "root_vg", make_fs(seed_directory, work, "ext4"))
-    partitioned(target / "0.raw", root_part(pv), spare_part(work))
-
-
-def on_lvm_bare_disk(seed_directory, target, work):
-    filled(work, "root_vg", make_fs(seed_directory, work, "ext4")).rename(target / "0.raw")
-
-
-def on_md(seed_directory, target, work):
-    member = filled(work, "root_md", make_fs(seed_directory, work, "ext4"))
-    partitioned(target / "0.raw", root_part(member), spare_part(work))
-
-
-def on_luks(seed_directory, target, work):
+def luks_root(seed_directory, work):
     command = ["qemu-img", "convert", "-f", "raw", make_fs(seed_directory, work, "ext4"), "-O", "luks",
                "--object", f"secret,id=key,data={CRYPT_KEY}",
                "-o", "key-secret=key,iter-time=10,cipher-alg=aes-256", work / "luks"]
@@ -329,7 +326,7 @@ def on_luks(seed_directory, target, work):
             if "accurate CPU usage" not in str(error) or attempt == 19:
                 raise
     run("cryptsetup", "luksUUID", "--batch-mode", "--uuid", CRYPT_UUID, work / "luks")
-    partitioned(target / "0.raw", root_part(work / "luks"), spare_part(work))
+    return work / "luks"
 
 
 def beside_root(at_least=0):
@@ -402,15 +399,15 @@ BY_PART = {"partuuid": f"PARTUUID={PART_UUID}", "partlabel": f"PARTLABEL={PART_L
 
 # Maps each layout to the function that makes the disks, and to the possible values of root=.
 ROOTS = {
-    "btrfs": (on_partition("btrfs"), BY_FS | BY_PART),
-    "btrfs-disk": (on_bare_disk, BY_FS),
+    "btrfs": (on_partition(root_on("btrfs")), BY_FS | BY_PART),
+    "btrfs-disk": (on_bare_disk(root_on("btrfs")), BY_FS),
     "btrfs-two-disks": (on_two_disks, BY_FS),
-    "ext4": (on_partition("ext4"), {"label": BY_FS["label"]} | BY_PART),
-    "xfs": (on_xfs, {"uuid": BY_FS["uuid"], "partuuid": BY_PART["partuuid"]}),
-    "lvm": (on_lvm, {"mapper": f"/dev/mapper/{VG}-root", "uuid": BY_FS["uuid"]}),
-    "lvm-disk": (on_lvm_bare_disk, {"mapper": f"/dev/mapper/{VG}-root"}),
-    "md": (on_md, BY_FS),
-    "luks": (on_luks, {"mapper": f"/dev/mapper/{CRYPT_NAME}", "uuid": BY_FS["uuid"]}),
+    "ext4": (on_partition(root_on("ext4")), {"label": BY_FS["label"]} | BY_PART),
+    "xfs": (on_partition(xfs_root), {"uuid": BY_FS["uuid"], "partuuid": BY_PART["partuuid"]}),
+    "lvm": (on_partition(root_on("ext4", "root_vg")), {"mapper": f"/dev/mapper/{VG}-root", "uuid": BY_FS["uuid"]}),
+    "lvm-disk": (on_bare_disk(root_on("ext4", "root_vg")), {"mapper": f"/dev/mapper/{VG}-root"}),
+    "md": (on_partition(root_on("ext4", "root_md")), BY_FS),
+    "luks": (on_partition(luks_root), {"mapper": f"/dev/mapper/{CRYPT_NAME}", "uuid": BY_FS["uuid"]}),
     "beside": (beside_root(), {"uuid": BY_FS["uuid"]}),
     "beside-64": (beside_root(64), {"uuid": BY_FS["uuid"]}),
     "discoverable": (discoverable, {"uuid": BY_FS["uuid"]}),
