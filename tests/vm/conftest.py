@@ -42,14 +42,6 @@ def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_makereport(call):
-    """If this machine cannot make an image for a test, skips the test and reports the reason."""
-    if call.excinfo and call.excinfo.errisinstance(images.Unavailable):
-        reason = str(call.excinfo.value)
-        call.excinfo = pytest.CallInfo.from_call(lambda: pytest.skip(reason), call.when).excinfo
-
-
 def pytest_runtest_logreport(report):
     """Prints each failure immediately and not at the end, because the other tests can take hours."""
     if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
