@@ -7,7 +7,6 @@ guest's own disk.  So the mark shows from which disk the boot loader read the ke
 
 import mmap
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 
@@ -28,7 +27,8 @@ FIRMWARE = {
 }
 
 # These commands put a cpio archive before the initramfs.  The archive has a script in conf.d, which initramfs-tools
-# runs, and a service, which systemd starts.  The script and the service write the mark to the kernel's log.
+# runs, and a service, which systemd starts.  The script and the service write the mark to the kernel's log.  The last
+# command mounts the ESP (EFI system partition).
 INITRD = dedent(f"""\
     version=$(uname -r)
     mkdir -p /mark/conf/conf.d /mark/etc/systemd/system/sysinit.target.wants
@@ -45,9 +45,10 @@ INITRD = dedent(f"""\
     rm -r /mark
     cat /boot/mark /boot/initrd.img-$version >/boot/marked
     mv /boot/marked /boot/initrd.img-$version
+    mkdir -p /efi
+    mount -t vfat LABEL=ESP /efi
     """)
-MOUNT_ESP = "mkdir -p /efi && mount -t vfat LABEL=ESP /efi\n"
-GRUB = INITRD + MOUNT_ESP + dedent(f"""\
+GRUB = INITRD + dedent(f"""\
     cat >/etc/default/grub <<EOF
     GRUB_TIMEOUT=0
     GRUB_TERMINAL=serial
@@ -58,48 +59,44 @@ GRUB = INITRD + MOUNT_ESP + dedent(f"""\
     grub-install --target=x86_64-efi --efi-directory=/efi --removable --no-nvram
     grub-mkconfig -o /boot/grub/grub.cfg
     """)
-SYSTEMD_BOOT = INITRD + MOUNT_ESP + dedent(f"""\
+SYSTEMD_BOOT = INITRD + dedent(f"""\
     echo "root=UUID={layouts.FS_UUID} {CMDLINE}" >/etc/kernel/cmdline
     bootctl --esp-path=/efi --no-variables install
     kernel-install add $version /boot/vmlinuz-$version /boot/initrd.img-$version
     """)
 # These commands make a unified kernel image (UKI), whose kernel command line has no root=.  systemd searches the disk
 # from which the firmware read the UKI.  systemd finds root by the GPT type of the partition.
-UKI = INITRD + MOUNT_ESP + dedent(f"""\
+UKI = INITRD + dedent(f"""\
     mkdir -p /efi/EFI/BOOT
     ukify build --linux=/boot/vmlinuz-$version --initrd=/boot/initrd.img-$version --cmdline='{CMDLINE}' \\
         --os-release=@/usr/lib/os-release --output=/efi/EFI/BOOT/BOOTX64.EFI
     """)
 
 
-@dataclass(frozen=True)
-class Loader:
-    firmware: str       # a key of FIRMWARE
-    flavour: str        # a key of images.FLAVOURS
-    script: str         # shell commands that install the boot loader in a guest
-
-
+# Each name begins with a key of FIRMWARE.  LOADERS maps each name to a flavour of images.py, and to shell commands that
+# install the boot loader in a guest.
 LOADERS = {
-    "seabios-grub": Loader("seabios", "loaders", GRUB),
-    "ovmf-grub": Loader("ovmf", "loaders", GRUB),
-    "ovmf-systemd-boot": Loader("ovmf", "loaders", SYSTEMD_BOOT),
-    "ovmf-uki": Loader("ovmf", "dracut-uki", UKI),
+    "seabios-grub": ("loaders", GRUB),
+    "ovmf-grub": ("loaders", GRUB),
+    "ovmf-systemd-boot": ("loaders", SYSTEMD_BOOT),
+    "ovmf-uki": ("dracut-uki", UKI),
 }
 
 
 def disks(suite, loader, debs):
     """Returns the paths of two images: the image of the guest's own disk, and the base image."""
-    disk = layouts.disk(suite, loader.flavour, "discoverable", debs)
-    path = cache_path("disks", f"{suite}-{loader.flavour}-loader", debs, disk.paths[0].parent.name, loader.script,
+    flavour, script = LOADERS[loader]
+    disk = layouts.disk(suite, flavour, "discoverable", debs)
+    path = cache_path("disks", f"{suite}-{flavour}-loader", debs, disk.paths[0].parent.name, script,
                       Path(__file__).read_text())
     with cached(path) as partial:
         if partial:
             partial.mkdir()
             own, base = partial / "own.raw", partial / "base.raw"
-            with progress(f"installing a boot loader ({suite}, {loader.flavour})"):
+            with progress(f"installing a boot loader ({suite}, {flavour})"):
                 own_disk = [(disk.paths[0], None, False)]
                 with Guest(path.name, disk, f"root={disk.roots['uuid']} rw", own_disk) as guest:
-                    guest.run(f"(set -ex\n{loader.script}umount /efi)")
+                    guest.run(f"(set -ex\n{script}umount /efi)")
                     guest.save(base)
                 mark_own(base, own)
                 for raw in own, base:

@@ -23,13 +23,12 @@ pytestmark = pytest.mark.all_only
 @pytest.fixture
 def boot_loader(request, deb, status_deb):
     """Returns a function that makes a guest with a boot loader and a base image."""
-    def start(suite, name, attached, package):
-        loader = loaders.LOADERS[name]
+    def start(suite, loader, attached, package):
         own_path, base_path = loaders.disks(suite, loader, (status_deb, deb) if package else (status_deb,))
         own, base = (own_path, None, False), (base_path, SERIAL, True)
         disks = {"before": [base, own],
                  "advised": [(*base, {"addr": "0x11"}), (*own, {"addr": "0x10", "bootindex": 1})]}[attached]
-        return Guest(request.node.name, None, "", disks, loaders.FIRMWARE[loader.firmware])
+        return Guest(request.node.name, None, "", disks, loaders.FIRMWARE[loader.split("-")[0]])
     return start
 
 

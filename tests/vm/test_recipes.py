@@ -108,7 +108,7 @@ def test_readme__quick_start(deb, status_deb, tmp_path):
     tree = chroot_tree(f"{STABLE}-udev", f"udev ({STABLE})", STABLE, "--include=udev,libblkid1,libmount1,libsmartcols1")
     chroot = Chroot(tree, tmp_path)
     chroot.inside("cd /build\n" + readme_lines("# apt install").removeprefix("# "))
-    _, image = loaders.disks(STABLE, loaders.LOADERS["seabios-grub"], (status_deb, deb))
+    _, image = loaders.disks(STABLE, "seabios-grub", (status_deb, deb))
     to_raw(image, chroot.build / "base.img")
     script = readme_lines("qemu-img create")
     command, expected = readme_lines("# baseimage-status").split("\n", 1)
@@ -170,7 +170,7 @@ def test_recipe__mkosi(chroot, status_deb):
 
 
 def test_recipe__virt_customize(chroot, status_deb):
-    _, image = loaders.disks(STABLE, loaders.LOADERS["seabios-grub"], (status_deb,))
+    _, image = loaders.disks(STABLE, "seabios-grub", (status_deb,))
     to_raw(image, chroot.build / "test.img")
     chroot.inside("cd /build; export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg\n"
                   + recipe("Put it in an image", "virt-customize") + "mv test.img base.img\n")
