@@ -85,10 +85,9 @@ def devices(guest, disks):
 def root_disks(guest):
     """Returns the kernel names of all disks, partitions and volumes that contain the root file system."""
     source = guest.run("findmnt -nvo SOURCE /").strip()
-    names = set(guest.run(f"lsblk -nrso KNAME {source} 2>/dev/null || :").split())
-    for member in guest.run("ls -d /sys/fs/btrfs/*-*/devices/* 2>/dev/null || :").split():
-        names.add(member.rsplit("/", 1)[1])
-    return names
+    members = guest.run("ls -d /sys/fs/btrfs/*-*/devices/* 2>/dev/null || :").split()
+    names = guest.run(f"lsblk -nrso KNAME {source} 2>/dev/null || :").split()
+    return {path.split("/")[-1] for path in names + members}
 
 
 def leaks(guest, partitions=False, ignored_units=None):
@@ -146,16 +145,12 @@ def leaks_units(guest, names):
 
 
 def leaks_kernel(guest, names):
-    found = []
-    for path in guest.run("ls -d /sys/fs/btrfs/*/devices/* /sys/class/block/*/holders/* 2>/dev/null || :").split():
-        parts = path.split("/")
-        member = parts[-1] if "btrfs" in parts else parts[4]
-        if member in names:
-            found.append(path)
-    any_name = rf"\b({'|'.join(map(re.escape, names))})\b"
+    found, name = [], f"({'|'.join(map(re.escape, names))})"
     for command, pattern in (
-            ("cat /proc/self/mountinfo /proc/swaps; cat /proc/mdstat 2>/dev/null || :", any_name),
-            ("dmesg | grep -i btrfs || :", f"{any_name}|duplicate")):
+            ("ls -1d /sys/fs/btrfs/*/devices/* /sys/class/block/*/holders/* 2>/dev/null || :",
+             f"/devices/{name}$|/block/{name}/holders/"),
+            ("cat /proc/self/mountinfo /proc/swaps; cat /proc/mdstat 2>/dev/null || :", rf"\b{name}\b"),
+            ("dmesg | grep -i btrfs || :", rf"\b{name}\b|duplicate")):
         found += [line for line in guest.run(command).splitlines() if re.search(pattern, line)]
     return found
 
@@ -169,17 +164,12 @@ def udev_database(guest):
 
 
 def leaks_udev(guest, names):
-    properties_of = {}
-    for lines in udev_database(guest):
-        fields = [line.partition(": ")[::2] for line in lines]
-        for name in [value for kind, value in fields if kind == "N"]:
-            properties_of[name] = dict(value.partition("=")[::2] for kind, value in fields if kind == "E")
+    records = {line[3:]: lines for lines in udev_database(guest) for line in lines if line.startswith("N: ")}
     found = []
     for name in names:
-        if properties_of[name].get("SYSTEMD_READY") != "0":
+        if "E: SYSTEMD_READY=0" not in records[name]:
             found.append(f"{name}: SYSTEMD_READY is not 0")
-        found += [f"{name}: {key}={value}" for key, value in properties_of[name].items()
-                  if re.match(r"ID_(FS|PART)_", key) and value]
+        found += [f"{name}: {line[3:]}" for line in records[name] if re.match(r"E: ID_(FS|PART)_[^=]*=.", line)]
     return found
 
 
