@@ -2,7 +2,7 @@
 import contextlib
 import os
 import time
-from collections import defaultdict
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -50,24 +50,23 @@ def pytest_runtest_logreport(report):
 
 def pytest_terminal_summary(terminalreporter):
     """For each layout, release and generator, prints how many guests of the matrix ignored the base image."""
-    cells = defaultdict(lambda: [0, 0])
+    booted, inert = Counter(), Counter()
     for outcome in "passed", "failed":
         for report in terminalreporter.stats.get(outcome, []):
-            case = dict(report.user_properties).get("case")
-            if case and report.when == "call":
+            if case := dict(report.user_properties).get("case"):
                 suite, generator, layout = case[:3]
-                cells[layout, suite, generator][0] += outcome == "passed"
-                cells[layout, suite, generator][1] += 1
-    columns = sorted({cell[1:] for cell in cells})
-    if columns:
-        terminalreporter.section("guests in which the base image was inert, of all that were booted")
-    for words in zip(*columns):
-        terminalreporter.write_line(f"{'':16}" + "".join(f"{word:>16}" for word in words))
+                booted[layout, suite, generator] += 1
+                inert[layout, suite, generator] += outcome == "passed"
+    columns = sorted({cell[1:] for cell in booted})
+    rows = [("", *words) for words in zip(*columns)]
     for layout in layouts.ROOTS:
-        row = [cells.get((layout, *column)) for column in columns]
-        if any(row):
-            terminalreporter.write_line(f"{layout:16}" + "".join(
-                f"{f'{cell[0]}/{cell[1]}' if cell else '-':>16}" for cell in row))
+        cells = [(layout, *column) for column in columns]
+        if any(booted[cell] for cell in cells):
+            rows.append((layout, *(f"{inert[cell]}/{booted[cell]}" if booted[cell] else "-" for cell in cells)))
+    if rows:
+        terminalreporter.section("guests in which the base image was inert, of all that were booted")
+    for layout, *words in rows:
+        terminalreporter.write_line(f"{layout:16}" + "".join(f"{word:>16}" for word in words))
 
 
 def built(package):
