@@ -292,8 +292,7 @@ MMDEBSTRAP_OPTIONS = ["--aptopt=Acquire::Check-Valid-Until \"false\"",
 
 def tree(suite, flavour):
     """Returns a tree that has the packages of a flavour, and the packages that seed() purges later (PURGED)."""
-    if flavour in PURGED:
-        flavour, _ = PURGED[flavour]
+    flavour, _ = PURGED.get(flavour, (flavour, ""))
     # autopkgtest shares a directory with the guest through 9p.  The cloud kernel does not support 9p.
     kernel = "linux-image-amd64" if flavour == "autopkgtest" else "linux-image-cloud-amd64"
     packages = f"{COMMON.format(kernel=kernel)} {FLAVOURS[flavour]}".split()
@@ -321,7 +320,7 @@ def tree(suite, flavour):
 def seed_path(suite, flavour, debs=()):
     """Returns the path of a seed.  seed() with the same arguments makes the directory at this path."""
     return cache_path("seeds", f"{suite}-{flavour}", debs, tree(suite, flavour).name, Path(__file__).read_text(),
-                      *(hashlib.sha256(deb.read_bytes()).hexdigest() for deb in debs))
+                      *(digest(deb.read_bytes()) for deb in debs))
 
 
 def seed(suite, flavour, debs=()):
@@ -334,8 +333,7 @@ def seed(suite, flavour, debs=()):
                 nodes = [] if can_make_nodes() else ["--exclude=./dev/*"]
                 run("tar", "-C", partial, "-xf", tree(suite, flavour), *nodes)
                 if flavour in PURGED:
-                    _, unwanted = PURGED[flavour]
-                    chroot(partial, "dpkg", "--no-triggers", "--purge", *unwanted.split())
+                    chroot(partial, "dpkg", "--no-triggers", "--purge", *PURGED[flavour][1].split())
             # piuparts uses the flavour "autopkgtest", and would report decompressed modules as changed files.
             if flavour != "autopkgtest":
                 decompress_modules(partial)
