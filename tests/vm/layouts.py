@@ -280,12 +280,15 @@ def run_in_builder(disks, targets, commands):
         guest.save(None, *targets)
 
 
-def fill_in_guest(seed_directory, work, *blank, option="defaults"):
-    """Boots a guest, which copies the seed to an empty file system.
+def fill_in_guest(seed_directory, work, filesystem, disks, *words, option="defaults"):
+    """Makes a file system.  Boots a guest, which copies the seed to the file system.
 
-    The argument "blank" has the paths of the disk images that contain the file system.  Returns the paths of new disk
-    images, which contain the file system with the seed.
+    The argument "disks" is the number of disks of the file system, and "words" has options of mkfs.  Returns the paths
+    of the disk images.
     """
+    write_fstab(seed_directory, filesystem)
+    blank = [sparse(work / f"{filesystem}{number}", FS_SIZE) for number in range(disks)]
+    mkfs(filesystem, *words, *blank)
     archive, full = work / "seed.tar", [path.with_suffix(".full") for path in blank]
     run("tar", "-C", seed_directory, "-cf", archive, ".")
     run_in_builder([archive, *blank], [None, *full],
@@ -295,10 +298,7 @@ def fill_in_guest(seed_directory, work, *blank, option="defaults"):
 
 def xfs_root(seed_directory, work):
     """Makes root on xfs.  A guest copies the seed, because mkfs.xfs of Debian 12 cannot copy a directory."""
-    write_fstab(seed_directory, "xfs")
-    blank = sparse(work / "xfs", FS_SIZE)
-    mkfs("xfs", blank)
-    return fill_in_guest(seed_directory, work, blank)[0]
+    return fill_in_guest(seed_directory, work, "xfs", 1)[0]
 
 
 def on_two_disks(seed_directory, target, work):
@@ -306,10 +306,8 @@ def on_two_disks(seed_directory, target, work):
 
     A guest copies the seed, because mkfs.btrfs can copy a directory only to a file system on one disk.
     """
-    write_fstab(seed_directory, "btrfs")
-    blank = [sparse(work / name, FS_SIZE) for name in ("first", "second")]
-    mkfs("btrfs", "-d", "raid0", "-m", "raid1", *blank)
-    for number, path in enumerate(fill_in_guest(seed_directory, work, *blank, option="device=/dev/vdd")):
+    words = "-d", "raid0", "-m", "raid1"
+    for number, path in enumerate(fill_in_guest(seed_directory, work, "btrfs", 2, *words, option="device=/dev/vdd")):
         path.rename(target / f"{number}.raw")
 
 
