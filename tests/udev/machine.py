@@ -7,6 +7,7 @@ Regular files simulate sysfs and the device nodes.  For an ordinary user, tests/
 only root can chroot.  "udevadm test" does not run the commands of RUN, but prints the commands.
 """
 
+import copy
 import os
 import re
 import shutil
@@ -51,9 +52,9 @@ def copy_programs(root, *programs):
     for program in programs:
         libraries = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
         for path in [str(program), *re.findall(r"(/\S+) \(0x", libraries)]:
-            copy = root / path[1:]
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, copy)
+            target = root / path[1:]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
 
 
 @dataclass
@@ -89,6 +90,7 @@ class Machine:
     def __init__(self, root):
         self.root = root
         self.bus, self.disk = "pci", "vdb"
+        self.action = "add"
         self.device = "vdb"     # the device that has the event: the disk, the partition or a parent device
         self.serial = "BASEIMAGE"
         self.content = {"vdb": TABLE, "vdb1": SWAP}     # the key "vdb1" exists if the disk has a partition
@@ -167,10 +169,10 @@ class Machine:
             self.write_node(paths[name], 16 + number, "partition", partition=str(number))
         return paths[self.device]
 
-    def record(self, action="add"):
+    def record(self):
         """Simulates an event, and returns the Record."""
         path = self.prepare()
-        process = subprocess.run(["chroot", self.root, "udevadm", "test", f"--action={action}", f"/sys{path}"],
+        process = subprocess.run(["chroot", self.root, "udevadm", "test", f"--action={self.action}", f"/sys{path}"],
                                  env=ENVIRONMENT | {"SYSTEMD_PROC_CMDLINE": self.cmdline}, capture_output=True,
                                  text=True, check=False)
         assert process.returncode == 0 and f"DEVPATH={path}" in process.stdout, process.stderr
@@ -179,9 +181,7 @@ class Machine:
         link = next((self.root / "run/udev/links").glob("*/b*"), None)
         return parse_record(process.stdout, os.readlink(link) if link else "")
 
-    def record_without_package(self, action="add"):
-        package, self.package = self.package, {}
-        try:
-            return self.record(action)
-        finally:
-            self.package = package
+    def record_without_package(self):
+        other = copy.copy(self)
+        other.package = {}
+        return other.record()

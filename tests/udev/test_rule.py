@@ -3,7 +3,7 @@
 
 import pytest
 
-from machine import AMBIGUOUS, HELPER, SWAP, TABLE, Machine, udev_version
+from machine import AMBIGUOUS, HELPER, SWAP, TABLE, udev_version
 
 DELETE_ALL = "/usr/lib/udev/baseimage_id delete /dev/vdb"
 BASE_IMAGE_PROPERTIES = {
@@ -29,28 +29,14 @@ def content_properties(record):
 @on_each_bus
 @pytest.mark.parametrize("action", ["add", "change", "online"])
 def test_base_image__properties_and_links(machine, action):
-    record = machine.record(action)
+    machine.action = action
+    record = machine.record()
     assert has_base_image_properties(record) and not content_properties(record)
     part = "-part1" if machine.device == "vdb1" else ""
     assert record.links == {f"/dev/baseimage{part}", f"/dev/disk/by-id/virtio-BASEIMAGE{part}"}
     assert record.priority == "-1024"
     assert record.watch in (None, "disabled")
     assert record.helper_commands == [f"{DELETE_ALL} 1" if part else DELETE_ALL]
-
-
-def test_other__not_virtio(root):
-    """Checks that the rule ignores a disk that is not a virtio disk, even if ID_SERIAL is BASEIMAGE."""
-    machine = Machine(root)
-    machine.bus, machine.disk, machine.device, machine.content = "scsi", "sda", "sda", {"sda": TABLE}
-    machine.rules["50-serial.rules"] = 'KERNEL=="sda", ENV{ID_SERIAL}="BASEIMAGE"\n'
-    assert machine.record() == machine.record_without_package()
-
-
-def test_other__not_block(root):
-    machine = Machine(root)
-    machine.bus, machine.device = "other", "vdz"
-    machine.rules["50-serial.rules"] = 'KERNEL=="vdz", ENV{ID_SERIAL}="BASEIMAGE"\n'
-    assert machine.record() == machine.record_without_package()
 
 
 def test_other__content_is_found(machine):
@@ -106,24 +92,6 @@ def test_base_image__emptied(machine):
     assert not content_properties(machine.record())
 
 
-@pytest.mark.parametrize("name, rule", [
-    ("60-persistent-storage.rules", ""),
-    ("50-skip.rules", 'KERNEL=="vd*", ENV{UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG}="1"\n'),
-    ("50-serial.rules", 'KERNEL=="vd*", ENV{ID_SERIAL}="of-the-admin"\n'),
-    ("50-cmdline.rules", 'KERNEL=="vd*", ENV{baseimage}="kept"\n'),
-])
-def test_other__unchanged_with_other_rules(machine, name, rule):
-    machine.serial = "ROOT"
-    machine.rules[name] = rule
-    assert machine.record() == machine.record_without_package()
-
-
-@pytest.mark.parametrize("files", [[], *([file] for file in MARKERS)])
-def test_base_image__removed(machine, files):
-    machine.files = files
-    assert machine.record("remove") == machine.record_without_package("remove")
-
-
 @pytest.mark.parametrize("serial, rules", [
     ("BASEIMAGE", {}),
     ("", {"50-serial.rules": 'KERNEL=="vd*", ENV{ID_SERIAL}="BASEIMAGE"\n'}),
@@ -137,13 +105,6 @@ def test_base_image__opted_out(machine, serial, rules):
     record = machine.record()
     assert record.properties.pop("baseimage_udev") == "off"
     assert record == machine.record_without_package()
-
-
-@pytest.mark.parametrize("value", ["off", "partitions", "on"])
-def test_other__with_option(machine, value):
-    machine.serial = "ROOT"
-    machine.cmdline = f"quiet baseimage_udev={value} ro"
-    assert machine.record() == machine.record_without_package()
 
 
 @on_each_bus
@@ -183,13 +144,6 @@ def test_initramfs__partitions_kept(machine, file):
     assert commands == (["/usr/lib/udev/baseimage_id unbind virtio1"] if machine.device == "vdb" else [])
 
 
-@pytest.mark.parametrize("file", MARKERS)
-def test_initramfs__other_unchanged(machine, file):
-    machine.serial = "ROOT"
-    machine.files = [file]
-    assert machine.record() == machine.record_without_package()
-
-
 # If a kernel option occurs twice, udev uses the last value.  udev replaces "-" by "_" in names, and removes quotes.
 @pytest.mark.parametrize("words", ["baseimage_udev=on baseimage_udev=off", "baseimage-udev=off", 'baseimage_udev="off"'])
 def test_base_image__opted_out_as_udev_reads_it(machine, words):
@@ -208,13 +162,30 @@ def test_base_image__not_opted_out(machine, word, value):
     assert record == expected
 
 
-OTHERS = ["", "ROOT", " BASEIMAGE", "BASEIMAGE2", "XBASEIMAGE", "baseimage", "BASEIMAGE X", "BASE\\x20IMAGE", "*",
-          "$attr{size}", "%k", "a\"b'c", "Größe"]
+SERIALS = ["", "ROOT", " BASEIMAGE", "BASEIMAGE2", "XBASEIMAGE", "baseimage", "BASEIMAGE X", "BASE\\x20IMAGE", "*",
+           "$attr{size}", "%k", "a\"b'c", "Größe"]
+# The rule must not change udev's record after these events.
+UNCHANGED = [
+    *({"serial": serial} for serial in SERIALS),
+    *({"serial": "ROOT", "cmdline": f"quiet baseimage_udev={value} ro"} for value in ("off", "partitions", "on")),
+    *({"serial": "ROOT", "files": [file]} for file in MARKERS),
+    *({"serial": "ROOT", "rules": {name: rule}} for name, rule in (
+        ("60-persistent-storage.rules", ""),
+        ("50-skip.rules", 'KERNEL=="vd*", ENV{UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG}="1"\n'),
+        ("50-serial.rules", 'KERNEL=="vd*", ENV{ID_SERIAL}="of-the-admin"\n'),
+        ("50-cmdline.rules", 'KERNEL=="vd*", ENV{baseimage}="kept"\n'))),
+    # A base image is detached.
+    *({"action": "remove", "files": files} for files in ([], *([file] for file in MARKERS))),
+    # The device is not a virtio disk or not a block device, but an earlier rule sets ID_SERIAL to BASEIMAGE.
+    {"bus": "scsi", "disk": "sda", "device": "sda", "content": {"sda": TABLE}, "rules": {
+        "50-serial.rules": 'KERNEL=="sda", ENV{ID_SERIAL}="BASEIMAGE"\n'}},
+    {"bus": "other", "device": "vdz", "rules": {"50-serial.rules": 'KERNEL=="vdz", ENV{ID_SERIAL}="BASEIMAGE"\n'}},
+]
 
 
-@pytest.mark.parametrize("serial", OTHERS)
-def test_other__unchanged(machine, serial):
-    machine.serial = serial
+@pytest.mark.parametrize("attributes", UNCHANGED, ids=str)
+def test_record__unchanged(machine, attributes):
+    vars(machine).update(attributes)
     assert machine.record() == machine.record_without_package()
 
 
