@@ -6,6 +6,7 @@ import pytest
 from machine import AMBIGUOUS, HELPER, SWAP, TABLE, udev_version
 
 DELETE_ALL = "/usr/lib/udev/baseimage_id delete /dev/vdb"
+UNBIND = "/usr/lib/udev/baseimage_id unbind virtio1"
 BASE_IMAGE_PROPERTIES = {
     "ID_SERIAL": "BASEIMAGE", "SYSTEMD_READY": "0", "SYSTEMD_IGNORE": "1",
     "UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG": "1", "DM_UDEV_DISABLE_OTHER_RULES_FLAG": "1",
@@ -48,23 +49,13 @@ def test_other__content_is_found(machine):
     assert record.watch in (None, "enabled")
 
 
-def test_base_image__rule_alone(machine):
-    """Checks that the rule sets all properties even if the helper is missing and 99-systemd.rules is empty."""
-    del machine.package[HELPER]
-    machine.rules["99-systemd.rules"] = ""
-    assert has_base_image_properties(machine.record())
-
-
-@on_disks
-def test_base_image__no_partitions(machine):
-    machine.content = {"vdb": SWAP}
-    assert machine.record().helper_commands == []
-
-
-def test_base_image__partitions_kept(machine):
+@pytest.mark.parametrize("files", [[], *([file] for file in MARKERS)])
+def test_base_image__partitions_kept(machine, files):
+    """Checks that the rule deletes no partitions, and that in an initramfs, the rule unbinds the disk."""
     machine.cmdline = "quiet baseimage_udev=partitions ro"
+    machine.files = files
     record = machine.record()
-    assert record.helper_commands == []
+    assert record.helper_commands == ([UNBIND] if files and machine.device == "vdb" else [])
     assert has_base_image_properties(record) and record.properties["baseimage_udev"] == "partitions"
 
 
@@ -92,16 +83,18 @@ def test_base_image__emptied(machine):
     assert not content_properties(machine.record())
 
 
-@pytest.mark.parametrize("serial, rules", [
-    ("BASEIMAGE", {}),
-    ("", {"50-serial.rules": 'KERNEL=="vd*", ENV{ID_SERIAL}="BASEIMAGE"\n'}),
-    ("BASEIMAGE", {"50-serial.rules": 'KERNEL=="vd*", ENV{ID_SERIAL}="other"\n', "60-persistent-storage.rules": ""}),
+@pytest.mark.parametrize("attributes", [
+    {"cmdline": "quiet baseimage_udev=off ro"},
+    {"serial": "", "rules": {"50-serial.rules": 'KERNEL=="vd*", ENV{ID_SERIAL}="BASEIMAGE"\n'}},
+    {"rules": {"50-serial.rules": 'KERNEL=="vd*", ENV{ID_SERIAL}="other"\n', "60-persistent-storage.rules": ""}},
+    # If a kernel option occurs twice, udev uses the last value.  udev replaces "-" by "_" in names, and removes quotes.
+    {"cmdline": "quiet baseimage_udev=on baseimage_udev=off ro"},
+    {"cmdline": "quiet baseimage-udev=off ro"},
+    {"cmdline": 'quiet baseimage_udev="off" ro'},
 ])
-def test_base_image__opted_out(machine, serial, rules):
+def test_base_image__opted_out(machine, attributes):
     """Checks that udev's record is the same as without the package, except for the property baseimage_udev."""
-    machine.serial = serial
-    machine.rules.update(rules)
-    machine.cmdline = "quiet baseimage_udev=off ro"
+    vars(machine).update({"cmdline": "baseimage_udev=off"} | attributes)
     record = machine.record()
     assert record.properties.pop("baseimage_udev") == "off"
     assert record == machine.record_without_package()
@@ -126,29 +119,15 @@ def test_initramfs__partitions_deleted(machine, file):
 @pytest.mark.parametrize("file", MARKERS)
 @pytest.mark.parametrize("content", [SWAP, AMBIGUOUS], ids=["swap", "ambiguous"])
 def test_initramfs__content_without_partition(machine, file, content):
-    """Checks that in an initramfs, the rule unbinds a disk that has content but no partition."""
+    """Checks that the rule unbinds a disk without partitions in an initramfs, but not in the running system."""
     machine.content = {"vdb": content}
     expected = machine.record()
+    assert expected.helper_commands == []
     machine.files = [file]
     record = machine.record()
-    assert record.helper_commands == ["/usr/lib/udev/baseimage_id unbind virtio1"]
+    assert record.helper_commands == [UNBIND]
     assert not {"ID_FS_USAGE", "ID_FS_TYPE", "ID_FS_UUID", "ID_FS_LABEL"} & record.properties.keys()
     assert record.links == expected.links and has_base_image_properties(record)
-
-
-@pytest.mark.parametrize("file", MARKERS)
-def test_initramfs__partitions_kept(machine, file):
-    machine.cmdline = "quiet baseimage_udev=partitions ro"
-    machine.files = [file]
-    commands = machine.record().helper_commands
-    assert commands == (["/usr/lib/udev/baseimage_id unbind virtio1"] if machine.device == "vdb" else [])
-
-
-# If a kernel option occurs twice, udev uses the last value.  udev replaces "-" by "_" in names, and removes quotes.
-@pytest.mark.parametrize("words", ["baseimage_udev=on baseimage_udev=off", "baseimage-udev=off", 'baseimage_udev="off"'])
-def test_base_image__opted_out_as_udev_reads_it(machine, words):
-    machine.cmdline = f"quiet {words} ro"
-    assert "SYSTEMD_READY" not in machine.record().properties
 
 
 @pytest.mark.parametrize("word, value", [
@@ -199,6 +178,8 @@ HELPERS = {
 
 @pytest.mark.parametrize("fault", ["missing", "not executable", *HELPERS])
 def test_base_image__without_helper(machine, fault):
+    """Checks that the rule sets all properties without the helper and without 99-systemd.rules."""
+    machine.rules["99-systemd.rules"] = ""
     expected = machine.record()
     if fault == "missing":
         del machine.package[HELPER]
@@ -206,4 +187,5 @@ def test_base_image__without_helper(machine, fault):
         machine.helper_mode = 0o644
     else:
         machine.package[HELPER] = HELPERS[fault].encode()
-    assert machine.record() == expected
+    record = machine.record()
+    assert record == expected and has_base_image_properties(record)
