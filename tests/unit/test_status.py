@@ -31,9 +31,12 @@ GUEST, ROOT = WORK / "guest", WORK / "root"     # the tests copy the files in GU
 
 TRIGGER = "udevadm trigger --action=change --settle /dev/"
 INSTALL = "install baseimage-udev (or unmask its rule), then: "
-FIND_RULE = "find the rule that interferes: udevadm test --action=change /sys/class/block/"
+FIND_RULE = "find the rule that interferes: udevadm test --action=change /sys/class/block/vdb"
+FIND_DISK = f"find the disk with this link (udevadm info LINK), then: {TRIGGER}vdb"
 BOOT_AGAIN = "; if root is on it, boot again with the rule in the initramfs"
 AGAIN = "run baseimage-status as root; if the disk was just attached, run it again"
+UNMOUNT = "umount {}; make sure that /etc/fstab does not mount it"
+UNBOUND = "virtio3 has no driver and may be a base image; /run/udev/rules.d/59-baseimage-virtio3.rules"
 
 DETACH = "rm -r sys/class/block/vdb"
 HEADINGS = "DEVICE STATE KIND EVIDENCE\n"
@@ -41,111 +44,72 @@ INERT = f"{HEADINGS}/dev/vdb inert disk 0 partitions\n"
 NO_BASE_IMAGE = "No base image found.\n"
 TO_DO = "\nWhat to do:\n "
 
-
-def unmount(point):
-    return f"umount {point}; make sure that /etc/fstab does not mount it"
-
-
-# Each of these functions returns a finding, which is a part of a row of FINDINGS.
-
-def leak(kind, evidence, remedy):
-    return "leak", "vdb", kind, evidence, remedy
-
-
-def no_mark(mark, affects):
-    return leak("mark", f"{mark} is missing; this affects {affects}", f"{FIND_RULE}vdb")
-
-
-def set_by_rule(text):
-    return leak("property", text, f"{FIND_RULE}vdb")
-
-
-def no_link(link):
-    return leak("name", f"{link} does not lead to the base image",
-                f"find the disk with this link (udevadm info LINK), then: {TRIGGER}vdb")
-
-
-def holder(evidence, command):
-    return leak("holder", evidence, command + BOOT_AGAIN)
-
-
-def loop(device):
-    return leak("loop", f"{device} shows its content", f"unmount {device}, then: losetup -d {device}")
-
-
-def mount(point):
-    return leak("mount", point, unmount(point))
-
-
-def unreadable(what, device="-"):
-    return "unknown", device, "error", f"cannot read {what}", AGAIN
-
-
-def unbound(rule, remedy):
-    evidence = f"virtio3 has no driver and may be a base image; /run/udev/rules.d/59-baseimage-virtio3.rules {rule}"
-    return "unknown", "-", "unbound", evidence, remedy
-
-
-def note(kind, evidence, remedy):
-    return "note", "vdb", kind, evidence, remedy
-
-
-# Each row has a command and a finding.  After the command, baseimage-status must report only this finding.
+# Each row has a command, and the line and the remedy of a finding.  After the command, baseimage-status must report
+# only this finding.
 FINDINGS = [
-    ("without_rule vdb", leak("rule", "59-baseimage.rules did not run", f"{INSTALL}{TRIGGER}vdb")),
-    ("without_rule vdb; set_property vdb baseimage_udev=off",
-     leak("rule", "baseimage_udev=off disables the rule", "boot without baseimage_udev=off")),
-    ("set_property vdb SYSTEMD_READY=", no_mark("SYSTEMD_READY=0", "systemd, btrfs, md")),
-    ("set_property vdb SYSTEMD_READY=1", no_mark("SYSTEMD_READY=0", "systemd, btrfs, md")),
-    ("set_property vdb UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG=",
-     no_mark("UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG=1", "links by UUID and label")),
-    ("set_property vdb DM_UDEV_DISABLE_OTHER_RULES_FLAG=",
-     no_mark("DM_UDEV_DISABLE_OTHER_RULES_FLAG=1", "LVM, bcache, udisks2")),
-    ("set_property vdb DM_MULTIPATH_DEVICE_PATH=", no_mark("DM_MULTIPATH_DEVICE_PATH=1", "btrfs, md, LVM")),
-    ("set_property vdb UDISKS_IGNORE=", no_mark("UDISKS_IGNORE=1", "udisks2")),
-    ("set_property vdb ID_FS_UUID=1234", set_by_rule("ID_FS_UUID=1234")),
-    ("set_property vdb ID_PART_TABLE_TYPE=gpt", set_by_rule("ID_PART_TABLE_TYPE=gpt")),
-    ("echo S:disk/by-uuid/1 >>run/udev/data/vdb", leak("link", "/dev/disk/by-uuid/1", f"{FIND_RULE}vdb")),
-    ("ln -sf vda dev/baseimage", no_link("/dev/baseimage")),
-    ("rm dev/disk/by-id/*", no_link("/dev/disk/by-id/virtio-BASEIMAGE")),
-    ("mkdir sys/class/block/vdb/holders/md0; device md0 90", holder("md0", "mdadm --stop /dev/md0")),
+    ("without_rule vdb", "vdb leak rule 59-baseimage.rules did not run", f"{INSTALL}{TRIGGER}vdb"),
+    ("without_rule vdb; set_property vdb baseimage_udev=off", "vdb leak rule baseimage_udev=off disables the rule",
+     "boot without baseimage_udev=off"),
+    *((f"set_property vdb {command}", f"vdb leak mark {evidence}", FIND_RULE) for command, evidence in (
+        ("SYSTEMD_READY=", "SYSTEMD_READY=0 is missing; this affects systemd, btrfs, md"),
+        ("SYSTEMD_READY=1", "SYSTEMD_READY=0 is missing; this affects systemd, btrfs, md"),
+        ("UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG=",
+         "UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG=1 is missing; this affects links by UUID and label"),
+        ("DM_UDEV_DISABLE_OTHER_RULES_FLAG=",
+         "DM_UDEV_DISABLE_OTHER_RULES_FLAG=1 is missing; this affects LVM, bcache, udisks2"),
+        ("DM_MULTIPATH_DEVICE_PATH=", "DM_MULTIPATH_DEVICE_PATH=1 is missing; this affects btrfs, md, LVM"),
+        ("UDISKS_IGNORE=", "UDISKS_IGNORE=1 is missing; this affects udisks2"))),
+    ("set_property vdb ID_FS_UUID=1234", "vdb leak property ID_FS_UUID=1234", FIND_RULE),
+    ("set_property vdb ID_PART_TABLE_TYPE=gpt", "vdb leak property ID_PART_TABLE_TYPE=gpt", FIND_RULE),
+    ("echo S:disk/by-uuid/1 >>run/udev/data/vdb", "vdb leak link /dev/disk/by-uuid/1", FIND_RULE),
+    ("ln -sf vda dev/baseimage", "vdb leak name /dev/baseimage does not lead to the base image", FIND_DISK),
+    ("rm dev/disk/by-id/*", "vdb leak name /dev/disk/by-id/virtio-BASEIMAGE does not lead to the base image",
+     FIND_DISK),
+    ("mkdir sys/class/block/vdb/holders/md0; device md0 90", "vdb leak holder md0",
+     f"mdadm --stop /dev/md0{BOOT_AGAIN}"),
     ("mkdir sys/class/block/vdb/holders/dm-0; device dm-0 90; mkdir sys/class/block/dm-0/dm;"
-     " echo vg-root >sys/class/block/dm-0/dm/name", holder("dm-0 vg-root", "dmsetup remove vg-root")),
-    ("mkdir sys/class/block/vdb/holders/bcache0", holder("bcache0", "stop /dev/bcache0")),
-    ("mkdir -p sys/fs/btrfs/features sys/fs/btrfs/12-34/devices/vdb",
-     leak("btrfs", "12-34", f"unmount this file system, then: btrfs device scan --forget{BOOT_AGAIN}")),
-    ("loop loop0 /dev/vdb", loop("/dev/loop0")),
-    ("loop loop1 /dev/baseimage", loop("/dev/loop1")),
-    ("mounted 252:16 /mnt /dev/x", mount("/mnt")),
-    (r"mounted 0:33 '/mnt/a\040b' /dev/baseimage", mount("/mnt/a b")),
-    (r"mounted 252:16 '/mnt/\033[31m\012x' /dev/x", mount(r"/mnt/\x1b[31m\x0ax")),
-    ("mounted 252:16 / /dev/vdb",
-     leak("mount", "/", "give the guest's own disk another serial, or boot again with the rule in the initramfs")),
-    ("echo '/dev/vdb partition 8 0 -2' >>proc/swaps",
-     leak("swap", "/dev/vdb", "swapoff /dev/vdb; make sure that /etc/fstab does not name it")),
-    ("rm run/udev/data/*", ("unknown", "vdb", "pending", "udev has not handled the device",
-                            "udevadm settle; udevadm trigger --action=add --settle /dev/vdb")),
-    ("rm run/udev/data/b*; mkdir run/udev/data/b252:16", unreadable("udev's record: Is a directory", "vdb")),
-    ("sed -i /DEVNAME/d sys/class/block/vdb/uevent", unreadable("udev's record: Input/output error", "vdb")),
-    ("rm dev/vdb; mkdir dev/vdb", unreadable("the disk: Input/output error", "vdb")),
-    ("echo 0 >sys/class/block/vdb/ro", note("access", "the disk is writable", "attach the disk read-only")),
+     " echo vg-root >sys/class/block/dm-0/dm/name", "vdb leak holder dm-0 vg-root",
+     f"dmsetup remove vg-root{BOOT_AGAIN}"),
+    ("mkdir sys/class/block/vdb/holders/bcache0", "vdb leak holder bcache0", f"stop /dev/bcache0{BOOT_AGAIN}"),
+    ("mkdir -p sys/fs/btrfs/features sys/fs/btrfs/12-34/devices/vdb", "vdb leak btrfs 12-34",
+     f"unmount this file system, then: btrfs device scan --forget{BOOT_AGAIN}"),
+    ("loop loop0 /dev/vdb", "vdb leak loop /dev/loop0 shows its content",
+     "unmount /dev/loop0, then: losetup -d /dev/loop0"),
+    ("loop loop1 /dev/baseimage", "vdb leak loop /dev/loop1 shows its content",
+     "unmount /dev/loop1, then: losetup -d /dev/loop1"),
+    ("mounted 252:16 /mnt /dev/x", "vdb leak mount /mnt", UNMOUNT.format("/mnt")),
+    (r"mounted 0:33 '/mnt/a\040b' /dev/baseimage", "vdb leak mount /mnt/a b", UNMOUNT.format("/mnt/a b")),
+    (r"mounted 252:16 '/mnt/\033[31m\012x' /dev/x", r"vdb leak mount /mnt/\x1b[31m\x0ax",
+     UNMOUNT.format(r"/mnt/\x1b[31m\x0ax")),
+    ("mounted 252:16 / /dev/vdb", "vdb leak mount /",
+     "give the guest's own disk another serial, or boot again with the rule in the initramfs"),
+    ("echo '/dev/vdb partition 8 0 -2' >>proc/swaps", "vdb leak swap /dev/vdb",
+     "swapoff /dev/vdb; make sure that /etc/fstab does not name it"),
+    ("rm run/udev/data/*", "vdb unknown pending udev has not handled the device",
+     "udevadm settle; udevadm trigger --action=add --settle /dev/vdb"),
+    *((command, f"{device} unknown error cannot read {what}", AGAIN) for command, device, what in (
+        ("rm run/udev/data/b*; mkdir run/udev/data/b252:16", "vdb", "udev's record: Is a directory"),
+        ("sed -i /DEVNAME/d sys/class/block/vdb/uevent", "vdb", "udev's record: Input/output error"),
+        ("rm dev/vdb; mkdir dev/vdb", "vdb", "the disk: Input/output error"),
+        ("rm proc/self/mountinfo", "-", "/proc/self/mountinfo: No such file or directory"),
+        ("echo nonsense >>proc/self/mountinfo", "-", "/proc/self/mountinfo: Bad message"),
+        ("rm proc/swaps; mkdir proc/swaps", "-", "/proc/swaps: Invalid argument"),
+        ("loop loop0 x; rm sys/class/block/loop0/loop/*; mkdir sys/class/block/loop0/loop/backing_file", "-",
+         "the file of a loop device: Is a directory"),
+        ("device vdc 32; mkdir sys/class/block/vdc/serial", "-", "the serial of a disk: Is a directory"))),
+    ("echo 0 >sys/class/block/vdb/ro", "vdb note access the disk is writable", "attach the disk read-only"),
     ("/sbin/mkswap dev/vdb >/dev/null 2>&1",
-     note("content", "swap on the whole disk: programs that scan disks see a duplicate",
-          "use an image with partitions: see baseimage-udev(7)")),
-    ("set_property vdb baseimage_udev=on",
-     note("option", "baseimage_udev=on has no effect", "boot without baseimage_udev")),
+     "vdb note content swap on the whole disk: programs that scan disks see a duplicate",
+     "use an image with partitions: see baseimage-udev(7)"),
+    ("set_property vdb baseimage_udev=on", "vdb note option baseimage_udev=on has no effect",
+     "boot without baseimage_udev"),
     ("set_property vdb baseimage_udev=partitions",
-     note("option", "baseimage_udev=partitions keeps partitions: programs that scan disks see duplicates",
-          "boot without baseimage_udev")),
-    ("rm proc/self/mountinfo", unreadable("/proc/self/mountinfo: No such file or directory")),
-    ("echo nonsense >>proc/self/mountinfo", unreadable("/proc/self/mountinfo: Bad message")),
-    ("rm proc/swaps; mkdir proc/swaps", unreadable("/proc/swaps: Invalid argument")),
-    ("loop loop0 x; rm sys/class/block/loop0/loop/*; mkdir sys/class/block/loop0/loop/backing_file",
-     unreadable("the file of a loop device: Is a directory")),
-    ("device vdc 32; mkdir sys/class/block/vdc/serial", unreadable("the serial of a disk: Is a directory")),
-    ("virtio virtio3 0x0002", unbound("does not exist", "echo virtio3 > /sys/bus/virtio/drivers/virtio_blk/bind")),
+     "vdb note option baseimage_udev=partitions keeps partitions: programs that scan disks see duplicates",
+     "boot without baseimage_udev"),
+    ("virtio virtio3 0x0002", f"- unknown unbound {UNBOUND} does not exist",
+     "echo virtio3 > /sys/bus/virtio/drivers/virtio_blk/bind"),
     ("virtio virtio3 0x0002; mkdir run/udev/rules.d; : >run/udev/rules.d/59-baseimage-virtio3.rules",
-     unbound("can bind it", "udevadm trigger --type=devices --action=add")),
+     f"- unknown unbound {UNBOUND} can bind it", "udevadm trigger --type=devices --action=add"),
 ]
 
 
@@ -183,7 +147,8 @@ RUNS = [
     (r"mounted 252:16 '/mnt/\033\042\012' /dev/x", "--json", 1,
      json('{\n "device": "/dev/vdb",\n "state": "leaking",\n "kind": "disk",\n "evidence": "0 partitions",\n'
           ' "remedy": null,\n "children": [\n {\n "device": "/dev/vdb",\n "state": "leak",\n "kind": "mount",\n'
-          ' "evidence": "/mnt/\\\\x1b\\"\\\\x0a",\n "remedy": "' + unmount(r"/mnt/\\x1b\"\\x0a") + '"\n }\n ]\n }')),
+          ' "evidence": "/mnt/\\\\x1b\\"\\\\x0a",\n "remedy": "'
+          + UNMOUNT.format(r"/mnt/\\x1b\"\\x0a") + '"\n }\n ]\n }')),
     (DETACH, "", 3, NO_BASE_IMAGE),
     (DETACH, "--json", 3, '{\n "baseimages": [\n\n ]\n}\n'),
     (DETACH, "-q", 3, ""),
@@ -211,7 +176,7 @@ RUNS = [
     ("disk vdc 32; without_rule vdc", "vdb", 0, INERT),
     ("disk vdc 32; without_rule vdc", "-q vdc", 1, ""),
     ("disk vdc 32; mounted 252:32 /mnt /dev/vdc", "", 1,
-     f"{INERT}/dev/vdc leaking disk 0 partitions\n`-vdc leak mount /mnt\n{TO_DO}mount: {unmount('/mnt')}\n"),
+     f"{INERT}/dev/vdc leaking disk 0 partitions\n`-vdc leak mount /mnt\n{TO_DO}mount: {UNMOUNT.format('/mnt')}\n"),
     ("inert vdb1 17", "vdb1", 1,
      f"{HEADINGS}/dev/vdb leaking disk 1 partition\n"
      "`-vdb1 leak partition programs that scan disks see a duplicate\n"
@@ -233,7 +198,7 @@ RUNS = [
     ("mounted 252:16 /mnt /dev/vdb", "--journal vdb", 1,
      "MESSAGE=Base image /dev/vdb is leaking\nPRIORITY=4\nMESSAGE_ID=a03dc0eed94d423fb35d7e1457617f6e\n"
      "BASEIMAGE_DEVICE=/dev/vdb\nBASEIMAGE_STATE=leaking\nSYSLOG_IDENTIFIER=baseimage-status\n"
-     f"{HEADINGS}/dev/vdb leaking disk 0 partitions\n`-vdb leak mount /mnt\n{TO_DO}mount: {unmount('/mnt')}\n"),
+     f"{HEADINGS}/dev/vdb leaking disk 0 partitions\n`-vdb leak mount /mnt\n{TO_DO}mount: {UNMOUNT.format('/mnt')}\n"),
     ("complete_initramfs boot/initrd.img-1; complete_initramfs boot/initramfs-2.img;"
      " complete_initramfs var/lib/kdump/initrd.img-1; complete_initramfs boot/efi/1234/6.1/initrd.img-1;"
      " : >boot/initrd.img-0.old-dkms", "--initramfs", 0, INERT),
@@ -325,14 +290,14 @@ class Status(unittest.TestCase):
         return result.returncode, entries + re.sub(" +", " ", output)
 
     def test_findings(self):
-        for command, (severity, device, kind, evidence, remedy) in FINDINGS:
+        for command, line, remedy in FINDINGS:
+            device, severity, kind = line.split()[:3]
             state = {"note": "inert", "leak": "leaking"}.get(severity, "unknown")
             branch = "" if device == "-" else "`-"
             with self.subTest(command=command):
                 self.assertEqual(self.run_status(command), (
                     ["inert", "leaking", "unknown"].index(state),
-                    f"{HEADINGS}/dev/vdb {state} disk 0 partitions\n"
-                    f"{branch}{device} {severity} {kind} {evidence}\n{TO_DO}{kind}: {remedy}\n"))
+                    f"{HEADINGS}/dev/vdb {state} disk 0 partitions\n{branch}{line}\n{TO_DO}{kind}: {remedy}\n"))
 
     def test_runs(self):
         for command, arguments, *expected in RUNS:
