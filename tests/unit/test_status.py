@@ -5,8 +5,6 @@ status-guest.sh creates the files of the guest.  Each row of a table has a shell
 environment variable STATUS has the path of baseimage-status, and VERSION has the version of this project.
 """
 
-import atexit
-import contextlib
 import os
 import re
 import shlex
@@ -24,10 +22,15 @@ from machine import MOUNTS, copy_programs       # pylint: disable=wrong-import-p
 
 STATUS = os.environ["STATUS"]
 SCRIPT = Path(__file__).resolve().with_name("status-guest.sh")
-# If Meson has built baseimage-status for coverage, baseimage-status writes the coverage to the directory GCOV_PREFIX.
-ENVIRONMENT = {"PATH": "/local:/usr/bin:/bin", "SYSTEMD_DEVICE_VERIFY_SYSFS": "0", "GCOV_PREFIX": "/gcov"}
-WORK = Path(tempfile.mkdtemp(dir=Path(STATUS).parent))
-GUEST, ROOT = WORK / "guest", WORK / "root"     # the tests copy the files in GUEST to the chroot ROOT
+# If Meson has built baseimage-status for coverage, baseimage-status writes the coverage below GCOV_PREFIX.  GCOV_PREFIX
+# is the directory / outside of the chroot.
+ENVIRONMENT = {"PATH": "/local:/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_DEVICE_VERIFY_SYSFS": "0",
+               "GCOV_PREFIX": f"/real/{os.getpid()}/root"}
+# These commands run baseimage-status in the chroot.  At /real, the chroot has the /proc that the sanitizers and
+# sd-device 258 need.
+CHROOT = 'mount --rbind /proc real; ln -s "/real/$$" "proc/$$"; exec chroot . baseimage-status "$@"'
+WORK = tempfile.TemporaryDirectory(dir=Path(STATUS).parent)     # pylint: disable=consider-using-with
+GUEST, ROOT = Path(WORK.name, "guest"), Path(WORK.name, "root")     # the tests copy GUEST to the chroot ROOT
 
 TRIGGER = "udevadm trigger --action=change --settle /dev/"
 INSTALL = "install baseimage-udev (or unmask its rule), then: "
@@ -226,29 +229,13 @@ def in_shell(command, directory):
 
 
 def setUpModule():
-    """Makes the chroot and the guest.  At /real, the chroot has the /proc that the sanitizers and sd-device 258 need."""
     copy_programs(ROOT, "/bin/sh", "/bin/cat", "/bin/rm", "/usr/bin/awk", STATUS)
     # The path of STATUS can be in a directory that run_status() removes.
     shutil.copy(STATUS, ROOT / "usr/bin")
     (ROOT / "real").mkdir()
-    subprocess.run(["mount", "--rbind", "/proc", ROOT / "real"], check=True)
     GUEST.mkdir()
     in_shell("new_guest", GUEST)
     os.chdir(ROOT)
-
-
-def clean_up():
-    if os.path.ismount(ROOT / "real"):
-        subprocess.run(["umount", "--lazy", ROOT / "real"], check=True)
-    for path in ROOT.glob("gcov/**/*.gcda"):
-        shutil.copy(path, f"/{path.relative_to(ROOT / 'gcov')}")
-    shutil.rmtree(WORK)
-
-
-def enter_guest():
-    """Moves the new process into the chroot.  Then the process starts baseimage-status."""
-    os.symlink(f"/real/{os.getpid()}", f"proc/{os.getpid()}")
-    os.chroot(".")
 
 
 class Status(unittest.TestCase):
@@ -261,20 +248,16 @@ class Status(unittest.TestCase):
         one blank replaces several blanks.
         """
         for name in "boot", "dev", "local", "proc", "run", "sys", "var":
-            if os.path.exists(name):
-                shutil.rmtree(name)
+            shutil.rmtree(name, ignore_errors=True)
         shutil.copytree(GUEST, ROOT, symlinks=True, dirs_exist_ok=True)
         in_shell(command, ROOT)
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
             journal.bind("run/systemd/journal/socket")
-            journal.setblocking(False)
-            options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options
-            result = subprocess.run(["baseimage-status", *arguments.split()], env=ENVIRONMENT, text=True, check=False,
-                                    preexec_fn=enter_guest, **options)
-            entries = ""
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    entries += journal.recv(4096).decode()
+            result = subprocess.run(["unshare", "--mount", "sh", "-ec", CHROOT, "sh", *arguments.split()],
+                                    env=ENVIRONMENT, text=True, check=False, **options)
+            journal.sendto(b"", journal.getsockname())       # the end of the entries
+            entries = b"".join(iter(lambda: journal.recv(4096), b"")).decode()
         # If an attribute is a directory, sd-device 258 returns EBADF, and an older sd-device returns EISDIR.
         output = (result.stdout or "").replace("Bad file descriptor", "Is a directory")
         return result.returncode, entries + re.sub(" +", " ", output)
@@ -317,8 +300,8 @@ class Status(unittest.TestCase):
         self.assertIn('"/dev/disk/by-label/30"', output)        # JSON has every finding
 
 
-atexit.register(clean_up)
-signal.signal(signal.SIGTERM, lambda *_: (clean_up(), os._exit(1)))
+# Python removes WORK even if Meson stops this program with SIGTERM.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 if not MOUNTS or not shutil.which("mount"):
     print("this container cannot mount /proc, which the sanitizers and sd-device 258 need")
     sys.exit(77)
