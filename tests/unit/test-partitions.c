@@ -62,33 +62,27 @@ static void reset(void) {
         slept_ms = 0;
 }
 
+/* busy_count and delete_errno are the values of partition 1. */
+static const struct {
+        int busy_count, delete_errno, result;
+} all_cases[] = {
+        { 0, 0, 0 },
+        /* delete_all_partitions() does not retry.  The helper retries later, at the partition's event. */
+        { 1, 0, 0 },
+        { -1, EACCES, -EACCES },
+};
+
 START_TEST(all__each_once) {
-        busy_count[1] = busy_count[5] = busy_count[255] = 0;
-        ck_assert_int_eq(delete_all_partitions(DISK), 0);
-        ck_assert_int_eq(busy_count[1], -1);
+        busy_count[1] = all_cases[_i].busy_count;
+        delete_errno[1] = all_cases[_i].delete_errno;
+        busy_count[5] = busy_count[255] = 0;
+        ck_assert_int_eq(delete_all_partitions(DISK), all_cases[_i].result);
+        ck_assert_int_eq(busy_count[1], all_cases[_i].busy_count - (delete_errno[1] == 0));
         ck_assert_int_eq(busy_count[5], -1);
         ck_assert_int_eq(busy_count[255], -1);
         for (int number = 1; number < NUMBERS; number++)
                 ck_assert_int_eq(ioctl_calls[number], 1);
-}
-END_TEST
-
-/* delete_all_partitions() does not retry.  The helper retries later, at the partition's event. */
-START_TEST(all__open_is_left) {
-        busy_count[1] = 1;
-        busy_count[2] = 0;
-        ck_assert_int_eq(delete_all_partitions(DISK), 0);
-        ck_assert_int_eq(ioctl_calls[1], 1);
-        ck_assert_int_eq(busy_count[2], -1);
         ck_assert_int_eq(slept_ms, 0);
-}
-END_TEST
-
-START_TEST(all__others_after_error) {
-        delete_errno[1] = EACCES;
-        busy_count[2] = 0;
-        ck_assert_int_eq(delete_all_partitions(DISK), -EACCES);
-        ck_assert_int_eq(busy_count[2], -1);
 }
 END_TEST
 
@@ -99,34 +93,24 @@ START_TEST(all__disk_gone) {
 }
 END_TEST
 
-START_TEST(one__deleted) {
-        busy_count[3] = busy_count[4] = 0;
-        ck_assert_int_eq(delete_partition(DISK, 3), 0);
-        ck_assert_int_eq(ioctl_calls[3], 1);
+/* busy_count, delete_errno and ioctl_calls are the values of partition 3. */
+static const struct {
+        int busy_count, delete_errno, result, ioctl_calls, slept_ms;
+} one_cases[] = {
+        { 0, 0, 0, 1, 0 },
+        { 7, 0, 0, 8, 700 },
+        { 1000, 0, -EBUSY, 21, 2000 },
+        { -1, EACCES, -EACCES, 1, 0 },
+};
+
+START_TEST(one__retried) {
+        busy_count[3] = one_cases[_i].busy_count;
+        delete_errno[3] = one_cases[_i].delete_errno;
+        busy_count[4] = 0;
+        ck_assert_int_eq(delete_partition(DISK, 3), one_cases[_i].result);
+        ck_assert_int_eq(ioctl_calls[3], one_cases[_i].ioctl_calls);
         ck_assert_int_eq(ioctl_calls[4], 0);
-        ck_assert_int_eq(slept_ms, 0);
-}
-END_TEST
-
-START_TEST(one__closed_in_time) {
-        busy_count[3] = 7;
-        ck_assert_int_eq(delete_partition(DISK, 3), 0);
-        ck_assert_int_eq(busy_count[3], -1);
-        ck_assert_int_eq(ioctl_calls[3], 8);
-}
-END_TEST
-
-START_TEST(one__open_for_two_seconds) {
-        busy_count[3] = 1000;
-        ck_assert_int_eq(delete_partition(DISK, 3), -EBUSY);
-        ck_assert_int_eq(slept_ms, 2000);
-}
-END_TEST
-
-START_TEST(one__error_at_once) {
-        delete_errno[3] = EACCES;
-        ck_assert_int_eq(delete_partition(DISK, 3), -EACCES);
-        ck_assert_int_eq(ioctl_calls[3], 1);
+        ck_assert_int_eq(slept_ms, one_cases[_i].slept_ms);
 }
 END_TEST
 
@@ -138,14 +122,9 @@ int main(void) {
         /* By default, Check stops a test after 4 s.  With 0, only Meson stops the test program. */
         tcase_set_timeout(tests, 0);
         tcase_add_checked_fixture(tests, reset, NULL);
-        tcase_add_test(tests, all__each_once);
-        tcase_add_test(tests, all__open_is_left);
-        tcase_add_test(tests, all__others_after_error);
+        tcase_add_loop_test(tests, all__each_once, 0, sizeof all_cases / sizeof *all_cases);
         tcase_add_test(tests, all__disk_gone);
-        tcase_add_test(tests, one__deleted);
-        tcase_add_test(tests, one__closed_in_time);
-        tcase_add_test(tests, one__open_for_two_seconds);
-        tcase_add_test(tests, one__error_at_once);
+        tcase_add_loop_test(tests, one__retried, 0, sizeof one_cases / sizeof *one_cases);
         SRunner *runner = srunner_create(suite);
         srunner_run_all(runner, CK_ENV);
         int failed = srunner_ntests_failed(runner);
