@@ -9,8 +9,6 @@ import os
 import subprocess
 import unittest
 
-HELPER = os.environ["HELPER"]
-VERSION = os.environ["VERSION"]
 PROPERTIES = 'ID_FS_UUID=""\nID_FS_TYPE=""\nSYSTEMD_READY=0\nSYSTEMD_IGNORE=1\n'
 USAGE = """\
 Usage: baseimage_id
@@ -24,17 +22,13 @@ OTHERS = [
 # Each row has the arguments, and the expected exit status, standard output and standard error.
 CASES = [
     (["--help"], 0, USAGE, ""),
-    (["--version"], 0, f"baseimage_id {VERSION}\n", ""),
-    (["/dev/vda"], 2, "", USAGE),
-    ([""], 2, "", USAGE),
-    (["--help", "--help"], 2, "", USAGE),
-    (["delete"], 2, "", USAGE),
+    (["--version"], 0, f"baseimage_id {os.environ['VERSION']}\n", ""),
+    *((arguments, 2, "", USAGE) for arguments in (["/dev/vda"], [""], ["--help", "--help"], ["delete"], ["unbind"])),
     *((["delete", "/dev/null", number], 2, "", USAGE) for number in ("0", "256", "1x", "", "4294967297")),
     (["delete", "/none"], 1, "", "baseimage_id: /none: cannot open (errno 2)\n"),
     # /dev/null is not a disk, so ioctl() fails.
     (["delete", "/dev/null"], 1, "", "baseimage_id: /dev/null: cannot delete a partition (errno 25)\n"),
     (["delete", "/dev/null", "255"], 1, "", "baseimage_id: /dev/null: cannot delete a partition (errno 25)\n"),
-    (["unbind"], 2, "", USAGE),
     *((["unbind", name], 1, "", f"baseimage_id: {name}: cannot unbind (errno 22)\n")
       for name in ("vda", "virtio", "virtio1x", "virtio/../0", "virtio12345678901")),
 ]
@@ -44,7 +38,7 @@ def run_helper(*arguments, serial="BASEIMAGE", **options):
     """Runs the helper.  Returns the exit status, the standard output and the standard error."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     environment = {} if serial is None else {"ID_SERIAL": serial}
-    result = subprocess.run([HELPER, *arguments], env=environment, text=True, check=False, **options)
+    result = subprocess.run([os.environ["HELPER"], *arguments], env=environment, text=True, check=False, **options)
     return result.returncode, result.stdout, result.stderr
 
 
@@ -66,20 +60,15 @@ class Helper(unittest.TestCase):
         message = f"baseimage_id: standard output: cannot write (errno {errno})\n"
         self.assertEqual(run_helper(**options), (1, None, message))
 
-    def test_output__device_full(self):
-        with open("/dev/full", "wb") as full:
+    def test_output__fails_at_once(self):
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open("/dev/full", "wb") as full, open(writer, "wb") as pipe:
             self.check_failed_output(28, stdout=full)
-
-    def test_output__closed(self):
+            self.check_failed_output(32, stdout=pipe)
         self.check_failed_output(9, stdout=None, preexec_fn=lambda: os.close(1))
         closed = run_helper(stdout=None, stderr=None, preexec_fn=lambda: os.closerange(1, 3))
         self.assertEqual(closed, (1, None, None))
-
-    def test_output__no_reader(self):
-        reader, writer = os.pipe()
-        os.close(reader)
-        self.check_failed_output(32, stdout=writer)
-        os.close(writer)
 
     def test_output__short_write(self):
         """Checks that the helper prints a message if it can write only a part of the text.
