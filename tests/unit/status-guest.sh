@@ -78,13 +78,6 @@ initramfs() {
 	printf '%s\n' "$@" >"$path"
 }
 
-# complete_initramfs PATH [LINE...]: creates an initramfs with the rule and the helper.
-complete_initramfs() {
-	path=$1
-	shift
-	initramfs "$path" "$RULE" "$HELPER" "$@"
-}
-
 # program NAME COMMANDS: creates a program of the guest.
 program() {
 	printf '#!/bin/sh\n%s\n' "$2" >"local/$1"
@@ -93,7 +86,7 @@ program() {
 
 # meanwhile COMMANDS: makes lsinitramfs run COMMANDS.  baseimage-status --initramfs runs lsinitramfs.
 meanwhile() {
-	complete_initramfs boot/initrd.img-1
+	initramfs boot/initrd.img-1 "$RULE" "$HELPER"
 	program lsinitramfs "$1; cat \"\$2\""
 }
 

@@ -42,6 +42,7 @@ UNMOUNT = "umount {}; make sure that /etc/fstab does not mount it"
 UNBOUND = "virtio3 has no driver and may be a base image; /run/udev/rules.d/59-baseimage-virtio3.rules"
 
 DETACH = "rm -r sys/class/block/vdb"
+INITRAMFS = 'initramfs boot/initrd.img-1 "$RULE" "$HELPER"'
 HEADINGS = "DEVICE STATE KIND EVIDENCE\n"
 INERT = f"{HEADINGS}/dev/vdb inert disk 0 partitions\n"
 NO_BASE_IMAGE = "No base image found.\n"
@@ -120,11 +121,6 @@ def json(vdb):
     return '{\n "baseimages": [\n ' + vdb + "\n ]\n}\n"
 
 
-def bad_initramfs(evidence):
-    return (f"{NO_BASE_IMAGE}{HEADINGS}- leak initramfs {evidence}\n"
-            f"{TO_DO}initramfs: {INSTALL}dpkg-reconfigure baseimage-udev\n")
-
-
 NOT_A_BASE_IMAGE = "baseimage-status: arguments: one of these is not a base image\n"
 REPLACED = (f"{HEADINGS}/dev/vdb unknown disk 0 partitions\n"
             "`-vdb unknown error the device was detached or replaced during the check\n"
@@ -193,22 +189,23 @@ RUNS = [
      "MESSAGE=Base image /dev/vdb is leaking\nPRIORITY=4\nMESSAGE_ID=a03dc0eed94d423fb35d7e1457617f6e\n"
      "BASEIMAGE_DEVICE=/dev/vdb\nBASEIMAGE_STATE=leaking\nSYSLOG_IDENTIFIER=baseimage-status\n"
      f"{HEADINGS}/dev/vdb leaking disk 0 partitions\n`-vdb leak mount /mnt\n{TO_DO}mount: {UNMOUNT.format('/mnt')}\n"),
-    ("complete_initramfs boot/initrd.img-1; complete_initramfs boot/initramfs-2.img;"
-     " complete_initramfs var/lib/kdump/initrd.img-1; complete_initramfs boot/efi/1234/6.1/initrd.img-1;"
-     " : >boot/initrd.img-0.old-dkms", "--initramfs", 0, INERT),
+    ("for path in boot/initrd.img-1 boot/initramfs-2.img var/lib/kdump/initrd.img-1 boot/efi/1234/6.1/initrd.img-1; do"
+     ' initramfs $path "$RULE" "$HELPER"; done; : >boot/initrd.img-0.old-dkms', "--initramfs", 0, INERT),
     ("", "--initramfs", 2,
      f"{HEADINGS}/dev/vdb unknown disk 0 partitions\n"
      f"- unknown error cannot find an initramfs below /boot and /efi\n{TO_DO}error: {AGAIN}\n"),
-    (f'complete_initramfs boot/initrd.img-1; initramfs var/lib/kdump/initrd.img-1 "$RULE"; {DETACH}', "--initramfs", 1,
-     bad_initramfs("/var/lib/kdump/initrd.img-1 lacks baseimage_id")),
-    (f'initramfs boot/initrd.img-1 "$HELPER"; {DETACH}', "--initramfs", 1,
-     bad_initramfs("/boot/initrd.img-1 lacks 59-baseimage.rules")),
-    # An empty file or a link to /dev/null masks the rule.
-    ("complete_initramfs boot/initrd.img-1 '-rw-r--r-- 1 root root 0 Nov  1 10:00 etc/udev/rules.d/59-baseimage.rules'"
-     f"; {DETACH}", "--initramfs", 1, bad_initramfs("/boot/initrd.img-1 has an empty 59-baseimage.rules")),
-    (f"complete_initramfs boot/initrd.img-1 'lrwxrwxrwx 1 root root 9 Nov  1 10:00 etc/udev/rules.d/59-baseimage.rules"
-     f" -> /dev/null'; {DETACH}", "--initramfs", 1,
-     bad_initramfs("/boot/initrd.img-1 has an empty 59-baseimage.rules")),
+    *((f"{command}; {DETACH}", "--initramfs", 1,
+       f"{NO_BASE_IMAGE}{HEADINGS}- leak initramfs {evidence}\n"
+       f"{TO_DO}initramfs: {INSTALL}dpkg-reconfigure baseimage-udev\n")
+      for command, evidence in (
+        (f'{INITRAMFS}; initramfs var/lib/kdump/initrd.img-1 "$RULE"',
+         "/var/lib/kdump/initrd.img-1 lacks baseimage_id"),
+        ('initramfs boot/initrd.img-1 "$HELPER"', "/boot/initrd.img-1 lacks 59-baseimage.rules"),
+        # An empty file or a link to /dev/null masks the rule.
+        (f"{INITRAMFS} '-rw-r--r-- 1 root root 0 Nov  1 10:00 etc/udev/rules.d/59-baseimage.rules'",
+         "/boot/initrd.img-1 has an empty 59-baseimage.rules"),
+        (f"{INITRAMFS} 'lrwxrwxrwx 1 root root 9 Nov  1 10:00 etc/udev/rules.d/59-baseimage.rules -> /dev/null'",
+         "/boot/initrd.img-1 has an empty 59-baseimage.rules"))),
     (f"initramfs boot/initrd.img-1 x; program lsinitramfs 'exit 1'; program lsinitrd 'exit 1'; {DETACH}",
      "--initramfs", 2,
      f"{NO_BASE_IMAGE}{HEADINGS}- unknown error cannot list /boot/initrd.img-1 with lsinitramfs or lsinitrd"
@@ -219,8 +216,8 @@ RUNS = [
      "- unknown error cannot read /{boot/initrd.img-*,boot/initramfs-*.img,var/lib/kdump/initrd.img-*,"
      "{efi,boot,boot/efi}/{EFI/Linux/*.efi,*/*/initrd*}}: Too many levels of symbolic links\n"
      f"{TO_DO}initramfs: {INSTALL}dpkg-reconfigure baseimage-udev\n error: {AGAIN}\n"),
-    ("complete_initramfs boot/initrd.img-1; program lsinitramfs 'exit 1'; program lsinitrd 'cat \"$1\"';"
-     f" {DETACH}", "--initramfs", 3, NO_BASE_IMAGE),
+    (f"{INITRAMFS}; program lsinitramfs 'exit 1'; program lsinitrd 'cat \"$1\"'; {DETACH}", "--initramfs", 3,
+     NO_BASE_IMAGE),
 ]
 
 
