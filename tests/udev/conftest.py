@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,23 +18,15 @@ def pytest_configure():
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory):
-    """Yields the directory of the simulated machine.
-
-    If test_mutations.py has set the environment variable MACHINE, yields $MACHINE.  Otherwise makes a new directory.
-    """
+    """Returns the directory of the simulated machine: $MACHINE if test_mutations.py has set MACHINE."""
     if "MACHINE" in os.environ:
-        yield Path(os.environ["MACHINE"])
-        return
+        return Path(os.environ["MACHINE"])
     directory = tmp_path_factory.mktemp("machine")
     Machine(directory).build()
-    yield directory
-    if os.path.ismount(directory):
-        subprocess.run(["umount", "--lazy", directory], check=True)
+    return directory
 
 
 @pytest.fixture(params=["pci-vdb", "pci-vdb1"])
 def machine(root, request):
     """Returns a machine.  By default, a test runs for an event of the disk and again for an event of the partition."""
-    new = Machine(root)
-    new.bus, new.device = request.param.split("-")
-    return new
+    return Machine(root, *request.param.split("-"))

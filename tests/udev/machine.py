@@ -87,11 +87,10 @@ def parse_record(output, priority):
 class Machine:
     """Describes a machine.  The tests set attributes, and then call record()."""
 
-    def __init__(self, root):
-        self.root = root
-        self.bus, self.disk = "pci", "vdb"
+    def __init__(self, root, bus="pci", device="vdb"):
+        self.root, self.bus, self.disk = root, bus, "vdb"
         self.action = "add"
-        self.device = "vdb"     # the device that has the event: the disk, the partition or a parent device
+        self.device = device    # the device that has the event: the disk, the partition or a parent device
         self.serial = "BASEIMAGE"
         self.content = {"vdb": TABLE, "vdb1": SWAP}     # the key "vdb1" exists if the disk has a partition
         self.cmdline = "root=/dev/vda1 ro"
@@ -103,7 +102,7 @@ class Machine:
     def build(self):
         """Creates the files that are the same for all events.  conftest.py calls this function once."""
         if MOUNTS:
-            # The tests are faster on a tmpfs than on a disk.
+            # The tests are faster on a tmpfs than on a disk.  The mounts end with the namespace of tests/inside.
             subprocess.run(["mount", "-t", "tmpfs", "none", self.root], env=ENVIRONMENT, check=True)
             (self.root / "proc").mkdir()
             subprocess.run(["mount", "--rbind", "/proc", self.root / "proc"], env=ENVIRONMENT, check=True)
@@ -154,12 +153,11 @@ class Machine:
         for name in "usr/lib/initrd-release", f"{UDEV}/{HELPER}", f"{UDEV}/{RULE}":
             (self.root / name).unlink(missing_ok=True)
         self.write("etc/ld.so.preload", "/blockdev.so\n")
-        self.write("dev/null")
         for name, content in self.package.items():
             self.write(f"{UDEV}/{name}", content).chmod(self.helper_mode if name == HELPER else 0o644)
         for name, text in self.rules.items():
             self.write(f"run/udev/rules.d/{name}", text)
-        for path in self.files:
+        for path in ["dev/null", *self.files]:
             self.write(path)
         paths = self.paths()
         for name, subsystem, driver in BUSES[self.bus]:
