@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034
 # tests/run, tests/demo and tests/bench/run use these functions.
 
 # tests/demo needs DEMO_PACKAGES, tests/run needs TEST_PACKAGES, and "tests/run --all" also needs
 # ALL_PACKAGES.  Each script also needs the build dependencies in debian/control.
-# shellcheck disable=SC2034
 DEMO_PACKAGES="btrfs-progs dosfstools dpkg-dev e2fsprogs fdisk mmdebstrap python3 python3-pexpect
 	qemu-system-x86 qemu-utils util-linux zstd"
-# shellcheck disable=SC2034
 TEST_PACKAGES="$DEMO_PACKAGES bcache-tools clang-format clang-tidy codespell cryptsetup-bin devscripts git
 	lintian mandoc python3-pytest python3-pytest-xdist shellcheck udev xfsprogs"
-# shellcheck disable=SC2034
 ALL_PACKAGES="arch-test autopkgtest gcovr ovmf qemu-system-arm qemu-user"
 
 # In this directory, tests/vm/images.py stores the Debian systems and the disks of the guests.
@@ -66,16 +63,15 @@ online() {
 
 # need PACKAGE...: if a package or a build dependency is not installed, installs the package (as
 # root), or prints the install command and exits (otherwise).
+# shellcheck disable=SC2046,SC2086
 need() {
 	command -v apt-get >/dev/null || fail "this is no Debian system: install what provides these: $*"
 	[ "$(id -u)" = 0 ] || set -- "$@" uidmap
-	# shellcheck disable=SC2046
 	lacking=$(missing "$@" $(build_depends))
 	if [ -n "$lacking" ]; then
 		install="apt-get install --no-install-recommends$lacking"
 		[ "$(id -u)" = 0 ] || fail "packages are missing: sudo $install"
 		echo "$install" >&2
-		# shellcheck disable=SC2086
 		{ apt-get update -q -o Acquire::Retries=0 -o Acquire::http::Timeout=20 -o APT::Update::Error-Mode=any &&
 			DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $lacking; } >&2 ||
 			fail "apt-get could not install$lacking; the messages of apt-get are above"

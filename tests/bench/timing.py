@@ -18,8 +18,6 @@ from layouts import MIB, Part, disk, partitioned, sparse
 
 ROUNDS = 4
 CLOCK = "instructions under TCG" if "tcg" in accelerator()[1] else "time under KVM"
-# This command prints the microseconds from the start of the kernel to multi-user.target.
-BOOT_TIME = "systemctl show multi-user.target -P ActiveEnterTimestampMonotonic"
 # The shell function "plug VIRTIO RULES" unbinds and binds the disk VIRTIO.  The function prints the microseconds from
 # the bind until udevd has handled all events.  If RULES is "masked", the guest has no rule.  The function does not
 # hot-plug the disk.  A hot-plug begins outside the guest, and the guest's clock cannot measure the beginning.
@@ -89,7 +87,8 @@ def boot(work):
 
     def boot_time(name):
         with timed_guest("bench-boot", *guests[name]) as guest:
-            return int(guest.run(BOOT_TIME))
+            # systemd counts the microseconds from the start of the kernel.
+            return int(guest.run("systemctl show multi-user.target -P ActiveEnterTimestampMonotonic"))
 
     samples = measure_rounds("boot", ROUNDS, guests, boot_time)
     table = Table(f"Boot, Debian 12 guest: start of the kernel to multi-user.target: {CLOCK}")

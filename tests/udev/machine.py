@@ -43,8 +43,7 @@ AMBIGUOUS = struct.pack("<4s24xH", b"hsqs", 4) + SWAP[30:]
 
 
 def udev_version():
-    return int(subprocess.run(["udevadm", "--version"], env=ENVIRONMENT, check=True, stdout=subprocess.PIPE,
-                              text=True).stdout.split()[0])
+    return int(subprocess.check_output(["udevadm", "--version"], env=ENVIRONMENT, text=True).split()[0])
 
 
 def copy_programs(root, *programs):
