@@ -54,9 +54,10 @@ def piuparts(chroot, suite):
 
 
 def autopkgtest(chroot, suite):
-    """Runs the tests of debian/tests that need no guest."""
+    """Runs the tests of debian/tests that need no machine of their own.  The test "boot" needs much room in /tmp."""
     chroot.run("cp /etc/resolv.conf $root/etc; mount -t sysfs sysfs $root/sys; mount --rbind /dev $root/dev\n"
-               "chroot $root sh -c 'autopkgtest --test-name=unit --test-name=rule /build/root/*.deb"
+               "mkdir $root/build/tmp; mount --bind $root/build/tmp $root/tmp\n"
+               "chroot $root sh -c 'autopkgtest --test-name=unit --test-name=rule --test-name=boot /build/root/*.deb"
                " /build/root/source -- null'")
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs debian/tests with autopkgtest, in a QEMU guest that has the packages.  Does not run debian/tests/boot."""
+"""Runs debian/tests with autopkgtest, in a QEMU guest that has the packages.
+
+test_archive.py runs debian/tests/boot, because this test takes hours in an emulated guest.
+"""
 
 import hashlib
 import re
