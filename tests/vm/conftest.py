@@ -13,9 +13,10 @@ import layouts
 from guest import WAITS_FOR_ROOT, Guest
 from inert import SERIAL
 
-# The tests in these files take the most time.  pytest starts these tests first, so that all workers of pytest end at
-# about the same time.
+# The tests in these files take the most time, or the least time.  pytest starts the longest tests first and the shortest
+# tests last, so that all workers of pytest end at about the same time.
 LONGEST = "test_autopkgtest", "test_loaders", "test_other_devices", "test_status", "test_package", "test_attached"
+SHORTEST = "test_deb", "test_front_door"
 
 
 def pytest_addoption(parser):
@@ -39,7 +40,7 @@ def pytest_collection_modifyitems(config, items):
         left = [item for item in items if item.get_closest_marker("all_only")]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
-    items.sort(key=lambda item: item.path.stem not in LONGEST)
+    items.sort(key=lambda item: (item.path.stem in SHORTEST) - (item.path.stem in LONGEST))
 
 
 def pytest_runtest_logreport(report):
