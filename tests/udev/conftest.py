@@ -17,7 +17,7 @@ def pytest_configure():
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory):
-    """Returns the directory of the simulated machine: $MACHINE if test_mutations.py has set MACHINE."""
+    """Returns the directory of the simulated machine.  If test_mutations.py has set MACHINE, returns $MACHINE."""
     if "MACHINE" in os.environ:
         return Path(os.environ["MACHINE"])
     directory = tmp_path_factory.mktemp("machine")

@@ -10,12 +10,12 @@ from machine import PACKAGE, RULE, udev_version
 
 LINES = Path(PACKAGE[RULE]).read_text(encoding="utf-8").splitlines()
 
-# "udevadm test" does not show the effect of some lines.  This dictionary maps each such line to a test in tests/vm.
+# "udevadm test" does not show the effect of some lines.  TESTED_IN_GUESTS maps each of these lines to a test.
 if udev_version() < 257:        # this udevadm does not print whether udevd watches the device
     TESTED_IN_GUESTS = {'OPTIONS:="nowatch"': "test_base_image__read_again"}
 else:                           # this udevadm runs no program
     TESTED_IN_GUESTS = {line: "test_base_image__beside_other_rules" for line in LINES if "IMPORT{program}" in line}
-# These are the indexes of all lines, except comments, labels and the lines in TESTED_IN_GUESTS.
+# REMOVABLE has the indexes of all lines, except empty lines, comments, labels and the lines in TESTED_IN_GUESTS.
 REMOVABLE = [number for number, line in enumerate(LINES)
              if line and not line.startswith(("#", "LABEL=")) and line not in TESTED_IN_GUESTS]
 

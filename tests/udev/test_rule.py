@@ -52,7 +52,7 @@ def test_other__content_is_found(machine):
 
 @pytest.mark.parametrize("files", [[], *([file] for file in MARKERS)])
 def test_base_image__partitions_kept(machine, files):
-    """Checks that the rule deletes no partitions, and that in an initramfs, the rule unbinds the disk."""
+    """With baseimage_udev=partitions, the rule must delete no partition, and must unbind the disk in an initramfs."""
     machine.cmdline = "quiet baseimage_udev=partitions ro"
     machine.files = files
     record = machine.record()
@@ -83,6 +83,7 @@ def test_base_image__emptied(machine):
     assert not content_properties(machine.record())
 
 
+# Each row has the attributes of the machine that differ from the default.  Here baseimage_udev=off is the default.
 @pytest.mark.parametrize("attributes", [
     {},
     {"serial": "", "rules": {"50-serial.rules": 'KERNEL=="vd*", ENV{ID_SERIAL}="BASEIMAGE"\n'}},
@@ -119,7 +120,7 @@ def test_initramfs__partitions_deleted(machine, file):
 @pytest.mark.parametrize("file", MARKERS)
 @pytest.mark.parametrize("content", [SWAP, AMBIGUOUS], ids=["swap", "ambiguous"])
 def test_initramfs__content_without_partition(machine, file, content):
-    """Checks that the rule unbinds a disk without partitions in an initramfs, but not in the running system."""
+    """In an initramfs, the rule must unbind a disk without partitions.  In the running system, the rule must not."""
     machine.content = {"vdb": content}
     expected = machine.record()
     assert expected.helper_commands == []
@@ -143,7 +144,7 @@ def test_base_image__not_opted_out(machine, word, value):
 
 SERIALS = ["", "ROOT", " BASEIMAGE", "BASEIMAGE2", "XBASEIMAGE", "baseimage", "BASEIMAGE X", "BASE\\x20IMAGE", "*",
            "$attr{size}", "%k", "a\"b'c", "Größe"]
-# The rule must not change udev's record after these events.
+# Each row has attributes of the machine.  With these attributes, the rule must not change udev's record.
 UNCHANGED = [
     *({"serial": serial} for serial in SERIALS),
     *({"serial": "ROOT", "cmdline": f"quiet baseimage_udev={value} ro"} for value in ("off", "partitions", "on")),
@@ -178,7 +179,7 @@ HELPERS = {
 
 @pytest.mark.parametrize("fault", ["missing", "not executable", *HELPERS])
 def test_base_image__without_helper(machine, fault):
-    """Checks that the rule sets all properties without the helper and without 99-systemd.rules."""
+    """Checks that the rule sets all properties without 99-systemd.rules, even if the helper is missing or broken."""
     machine.rules["99-systemd.rules"] = ""
     expected = machine.record()
     if fault == "missing":

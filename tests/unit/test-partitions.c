@@ -62,7 +62,7 @@ static void reset(void) {
         slept_ms = 0;
 }
 
-/* busy_count and delete_errno are the values of partition 1. */
+/* Each row has busy_count[1], delete_errno[1] and the result of delete_all_partitions(). */
 static const struct {
         int busy_count, delete_errno, result;
 } all_cases[] = {
@@ -87,7 +87,7 @@ START_TEST(all__each_once) {
 }
 END_TEST
 
-/* busy_count, delete_errno and ioctl_calls are the values of partition 3. */
+/* Each row has busy_count[3] and delete_errno[3], and then the expected values. */
 static const struct {
         int busy_count, delete_errno, result, ioctl_calls, slept_ms;
 } one_cases[] = {

@@ -16,7 +16,7 @@ Usage: baseimage_id
        baseimage_id unbind VIRTIO-DEVICE
        baseimage_id --help | --version
 """
-OTHERS = [
+OTHER_SERIALS = [
     "", "B", "BASEIMAG", "BASEIMAGE2", "BASEIMAGE ", " BASEIMAGE", "XBASEIMAGE", "baseimage", "BaseImage",
     "BASEIMAGE\n", "BASEIMAGE\t", "BASE IMAGE", "BASEIMAGE/", '"BASEIMAGE"', "BASEIMAGE*", "*", "BASEIMAGE" * 10000]
 # Each row has the arguments, and the expected exit status, standard output and standard error.
@@ -47,7 +47,7 @@ class Helper(unittest.TestCase):
 
     def test_serial(self):
         self.assertEqual(run_helper(), (0, PROPERTIES, ""))
-        for serial in (None, *OTHERS):
+        for serial in (None, *OTHER_SERIALS):
             with self.subTest(serial=serial):
                 self.assertEqual(run_helper(serial=serial), (0, "", ""))
 
@@ -67,8 +67,8 @@ class Helper(unittest.TestCase):
             self.check_failed_output(28, stdout=full)
             self.check_failed_output(32, stdout=pipe)
         self.check_failed_output(9, stdout=None, preexec_fn=lambda: os.close(1))
-        both_closed = {"stdout": None, "stderr": None, "preexec_fn": lambda: os.closerange(1, 3)}
-        self.assertEqual(run_helper(**both_closed), (1, None, None))
+        closed = run_helper(stdout=None, stderr=None, preexec_fn=lambda: os.closerange(1, 3))
+        self.assertEqual(closed, (1, None, None))
 
     def test_output__short_write(self):
         """Checks that the helper prints a message if it can write only a part of the text.

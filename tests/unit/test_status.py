@@ -23,11 +23,11 @@ from machine import MOUNTS, copy_programs       # pylint: disable=wrong-import-p
 STATUS = os.environ["STATUS"]
 SCRIPT = Path(__file__).resolve().with_name("status-guest.sh")
 # If Meson has built baseimage-status for coverage, baseimage-status writes the coverage below GCOV_PREFIX.  GCOV_PREFIX
-# is the directory / outside of the chroot.
+# leads from the chroot to the host's directory /.
 ENVIRONMENT = {"PATH": "/local:/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_DEVICE_VERIFY_SYSFS": "0",
                "GCOV_PREFIX": f"/real/{os.getpid()}/root"}
-# These commands run baseimage-status in the chroot.  At /real, the chroot has the /proc that the sanitizers and
-# sd-device 258 need.
+# These commands run baseimage-status in the chroot.  The sanitizers and sd-device 258 need the real /proc, so /real in
+# the chroot is the real /proc.  /proc/PID in the chroot is a link to /real/PID.
 CHROOT = 'mount --rbind /proc real; ln -s "/real/$$" "proc/$$"; exec chroot . baseimage-status "$@"'
 WORK = tempfile.TemporaryDirectory(dir=Path(STATUS).parent)     # pylint: disable=consider-using-with
 GUEST, ROOT = Path(WORK.name, "guest"), Path(WORK.name, "root")     # the tests copy GUEST to the chroot ROOT
@@ -48,7 +48,7 @@ INERT = f"{HEADINGS}/dev/vdb inert disk 0 partitions\n"
 NO_BASE_IMAGE = "No base image found.\n"
 TO_DO = "\nWhat to do:\n "
 
-# Each row has a command, and the line and the remedy of a finding.  After the command, baseimage-status must report
+# Each row has a command, the line of a finding, and the remedy.  After the command, baseimage-status must report
 # only this finding.
 FINDINGS = [
     ("without_rule vdb", "vdb leak rule 59-baseimage.rules did not run", f"{INSTALL}{TRIGGER}vdb"),
@@ -246,7 +246,7 @@ class Status(unittest.TestCase):
             journal.bind("run/systemd/journal/socket")
             result = subprocess.run(["unshare", "--mount", "sh", "-ec", CHROOT, "sh", *arguments.split()],
                                     env=ENVIRONMENT, text=True, check=False, **options)
-            journal.sendto(b"", journal.getsockname())       # the end of the entries
+            journal.sendto(b"", journal.getsockname())       # the empty entry ends the loop below
             entries = b"".join(iter(lambda: journal.recv(4096), b"")).decode()
         # If an attribute is a directory, sd-device 258 returns EBADF, and an older sd-device returns EISDIR.
         output = (result.stdout or "").replace("Bad file descriptor", "Is a directory")
@@ -290,7 +290,7 @@ class Status(unittest.TestCase):
         self.assertIn('"/dev/disk/by-label/30"', output)        # JSON has every finding
 
 
-# Python removes WORK even if Meson stops this program with SIGTERM.
+# SIGTERM from Meson raises KeyboardInterrupt.  So Python removes WORK before Python exits.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 if not MOUNTS or not shutil.which("mount"):
     print("this container cannot mount /proc, which the sanitizers and sd-device 258 need")

@@ -13,8 +13,8 @@ import layouts
 from guest import WAITS_FOR_ROOT, Guest
 from inert import SERIAL
 
-# The tests in these files take the most time, or the least time.  pytest starts the longest tests first and the shortest
-# tests last, so that all workers of pytest end at about the same time.
+# pytest starts the tests in LONGEST first, and the tests in SHORTEST last.  So all workers end at about the same time.
+# Without --all, the tests in SHORTEST take the least time.
 LONGEST = "test_autopkgtest", "test_loaders", "test_other_devices", "test_status", "test_package", "test_attached"
 SHORTEST = "test_deb", "test_front_door"
 
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(config, items):
         left = [item for item in items if item.get_closest_marker("all_only")]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
-    items.sort(key=lambda item: (item.path.stem in SHORTEST) - (item.path.stem in LONGEST))
+    items.sort(key=lambda item: 0 if item.path.stem in LONGEST else 2 if item.path.stem in SHORTEST else 1)
 
 
 def pytest_runtest_logreport(report):
@@ -58,7 +58,8 @@ def pytest_terminal_summary(terminalreporter):
                 suite, generator, layout = case[:3]
                 booted[layout, suite, generator] += 1
                 inert[layout, suite, generator] += outcome == "passed"
-    columns = sorted({cell[1:] for cell in booted})
+    columns = sorted({(suite, generator) for _, suite, generator in booted})
+    # The first two rows are headings: the releases and the generators.
     rows = [("", *words) for words in zip(*columns)]
     for layout in layouts.ROOTS:
         cells = [(layout, *column) for column in columns]

@@ -30,7 +30,7 @@ def paint(text, code):
 
 
 def last_line(text):
-    """Returns the last line of a text, without escape sequences."""
+    """Returns the last line of a text, without escape sequences, and with only printable ASCII."""
     return re.sub(r"\033\[[\d;]*[A-Za-z]|[^ -~\n]", "", str(text)).strip().split("\n")[-1]
 
 
@@ -50,7 +50,7 @@ def observe(guest):
         target = guest.run(f"readlink -f /dev/disk/{label}/{uuid}").strip()
         yield f"{label} link of root", target[5:8] in base, target
     yield "links to the base image by\nUUID, label, path", "links" in found, str(len(found.get("links", [])))
-    yield "active units of base image", "units" in found, str(len(found.get("units", [])))
+    yield "units of the base image", "units" in found, str(len(found.get("units", [])))
     kernel = [re.sub(r"^\[.*?\] *", "", line) for line in found.get("kernel", []) if "duplicate" in line]
     yield "kernel", kernel, kernel[0] if kernel else "no complaint"
     names = guest.run("cd /dev; ls -d baseimage* 2>/dev/null || echo no baseimage").splitlines()

@@ -38,8 +38,8 @@ IDLE_DRIVERS = ("kvm_amd kvm aesni_intel ghash_clmulni_intel sha512_ssse3 sha256
                 " ata_generic psmouse pcspkr floppy i2c_piix4").split()
 # These options make the boot of an emulated guest faster and more reliable.  On a busy machine, emulated timers are
 # late.  With no_timer_check, the kernel accepts late timers.  With norandmaps, QEMU translates the code of each library
-# once, and not again for each process.  So a boot takes a fifth less time.  lsm=capability and cgroup_disable=memory
-# disable security modules and the memory accounting, because both run code in most system calls.
+# once, and not again for each process.  So a boot takes a fifth less time.  With lsm=capability, the kernel has no
+# other security module.  With cgroup_disable=memory, the kernel does not account for memory.
 QUICK = ("no_timer_check cryptomgr.notests audit=0 lsm=capability cgroup_disable=memory rcupdate.rcu_expedited=1"
          f" tsc=reliable init_on_alloc=0 norandmaps mitigations=off modprobe.blacklist={','.join(IDLE_DRIVERS)}")
 # Every guest has these kernel options.  To save time, 8250.nr_uarts=1 makes the kernel probe 1 serial line, and not 4.
@@ -96,7 +96,8 @@ class Guest:
     """Boots a guest when a "with" block begins, and kills the guest when the block ends.
 
     QEMU loads the kernel and the initramfs of the Disk in "disk", and "append" has kernel options.  If "disk" is None,
-    the guest boots through firmware and a boot loader.  The argument "options" has more options of QEMU.
+    the guest boots through firmware and a boot loader, and "append" has no effect.  The argument "options" has more
+    options of QEMU.
     The argument "disks" has a tuple for each virtio disk: the path of the image, the serial or None, and a bool.  If
     the disk is read-only, the bool is true.  The tuple can also have a dictionary with properties of the QEMU device.
     If the guest can write to the disk, QEMU writes to an overlay of the image, and close() deletes the overlay.
@@ -120,7 +121,7 @@ class Guest:
         self.process = self.shell = self.qmp = self.slot = None
         self.show, self.during_boot, self.snapshot = show, during_boot, snapshot
         if disk:
-            # An emulated guest decompresses slowly, so this process decompresses the initramfs.
+            # An emulated guest decompresses slowly, so Guest decompresses the initramfs before the boot.
             initrd = self.directory / "initrd"
             initrd.write_bytes(unpacked(disk.initrd))
             options = ["-kernel", str(disk.kernel), "-initrd", str(initrd), "-append", f"{KERNEL_OPTIONS} {append}",
@@ -277,6 +278,7 @@ class Guest:
         """
         state, since = None, time.monotonic()
         while not (value := condition()):
+            # poll() must run before read_text().  Otherwise the last lines of the console could be missing.
             ended = self.process.poll() is not None
             console = self.console.read_text(errors="replace")
             tail = "\n".join(console.splitlines()[-25:])

@@ -201,7 +201,7 @@ def cached(path):
 
 
 # CACHE_KIB is the maximum size of the cache.  prune() keeps RESERVED_KIB of this size free for new files.
-CACHE_KIB = int(os.environ.get("BASEIMAGE_ROOM", 10)) << 20
+CACHE_KIB = int(os.environ.get("BASEIMAGE_ROOM", 8)) << 20
 RESERVED_KIB = 1 << 20
 
 
@@ -488,7 +488,7 @@ while :; do sh -i +m <>/dev/virtio-ports/{SHELL_PORT} >&0 2>/dev/null; done
 
 
 def write_script(path, text, mode=0o755):
-    """Writes a file, which is executable by default, and makes the parent directories."""
+    """Makes the parent directories, and writes a file.  By default, the file is executable."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(mode)

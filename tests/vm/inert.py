@@ -145,12 +145,12 @@ def leaks_units(guest, names):
 
 
 def leaks_kernel(guest, names):
-    found, name = [], f"({'|'.join(map(re.escape, names))})"
+    found, any_name = [], f"({'|'.join(map(re.escape, names))})"
     for command, pattern in (
             ("ls -1d /sys/fs/btrfs/*/devices/* /sys/class/block/*/holders/* 2>/dev/null || :",
-             f"/devices/{name}$|/block/{name}/holders/"),
-            ("cat /proc/self/mountinfo /proc/swaps; cat /proc/mdstat 2>/dev/null || :", rf"\b{name}\b"),
-            ("dmesg | grep -i btrfs || :", rf"\b{name}\b|duplicate")):
+             f"/devices/{any_name}$|/block/{any_name}/holders/"),
+            ("cat /proc/self/mountinfo /proc/swaps; cat /proc/mdstat 2>/dev/null || :", rf"\b{any_name}\b"),
+            ("dmesg | grep -i btrfs || :", rf"\b{any_name}\b|duplicate")):
         found += [line for line in guest.run(command).splitlines() if re.search(pattern, line)]
     return found
 

@@ -150,11 +150,11 @@ class Part(NamedTuple):
 
 
 def partitioned(path, *parts, table=f"label: gpt\nlabel-id: {TABLE_UUID}"):
-    """Makes a disk with a partition table.  The argument "parts" has the partitions.
+    """Makes a disk with a partition table.  The argument "parts" has a Part for each partition.
 
-    The argument "table" has header lines of sfdisk.  The first partition begins at 1 MiB.
+    The argument "table" has the header lines of the script for sfdisk.  The first partition begins at 1 MiB.
     """
-    script, total = [table], 4
+    script, total = [table], 4      # the partition tables need at most 4 MiB
     for part in parts:
         size = -(-(part.size or (os.path.getsize(part.payload) if part.payload else 0)) // MIB)
         total += size
@@ -237,21 +237,21 @@ def filled(work, name, *payloads):
 # target/1.raw.  The argument "work" is an empty directory for temporary files.
 
 def on_partition(make_root):
-    """Returns a function for ROOTS.  make_root() returns the path of a file, which the function puts in a partition."""
+    """Returns a function for ROOTS.  This function copies the file from make_root() to a partition."""
     def make(seed_directory, target, work):
         partitioned(target / "0.raw", root_part(make_root(seed_directory, work)), spare_part(work))
     return make
 
 
 def on_bare_disk(make_root):
-    """Returns a function for ROOTS.  make_root() returns the path of a file, which becomes the disk."""
+    """Returns a function for ROOTS.  This function makes the file from make_root() the whole disk."""
     def make(seed_directory, target, work):
         make_root(seed_directory, work).rename(target / "0.raw")
     return make
 
 
 def root_on(filesystem, volume=None):
-    """Returns make_root().  If the argument "volume" is a key of EMPTY, root is on the first volume."""
+    """Returns the function make_root.  If "volume" is a key of EMPTY, make_root() puts root on the first volume."""
     def make_root(seed_directory, work):
         path = make_fs(seed_directory, work, filesystem)
         return filled(work, volume, path) if volume else path
@@ -280,14 +280,13 @@ def run_in_builder(disks, targets, commands):
         guest.save(None, *targets)
 
 
-def fill_in_guest(seed_directory, work, filesystem, disks, *words, option="defaults"):
-    """Makes a file system.  Boots a guest, which copies the seed to the file system.
+def fill_in_guest(seed_directory, work, filesystem, number, *words, option="defaults"):
+    """Makes a file system on a number of disks.  Boots a guest, which copies the seed to the file system.
 
-    The argument "disks" is the number of disks of the file system, and "words" has options of mkfs.  Returns the paths
-    of the disk images.
+    The argument "words" has options of mkfs, and "option" is a mount option.  Returns the paths of the disk images.
     """
     write_fstab(seed_directory, filesystem)
-    blank = [sparse(work / f"{filesystem}{number}", FS_SIZE) for number in range(disks)]
+    blank = [sparse(work / f"{filesystem}{index}", FS_SIZE) for index in range(number)]
     mkfs(filesystem, *words, *blank)
     archive, full = work / "seed.tar", [path.with_suffix(".full") for path in blank]
     run("tar", "-C", seed_directory, "-cf", archive, ".")
@@ -358,7 +357,7 @@ def discoverable(seed_directory, target, work):
 
 def dos_partitioned(path, primary, logical):
     """Makes a DOS partition table.  Copies "primary" to a primary partition, and "logical" to a logical partition."""
-    # sfdisk gives the extended partition the rest of the disk.
+    # The extended Part has no size.  So sfdisk gives the rest of the disk to the extended partition.
     partitioned(path, Part(primary), Part(None, type="extended"), Part(logical),
                 table=f"label: dos\nlabel-id: {DOS_ID}")
 

@@ -26,10 +26,10 @@ FIRMWARE = {
              "-drive", f"if=pflash,unit=1,format=raw,snapshot=on,file={OVMF.format('VARS')}"],
 }
 
-# These commands put a cpio archive before the initramfs.  The archive has a script in conf.d, which initramfs-tools
-# runs, and a service, which systemd starts.  The script and the service write the mark to the kernel's log.  The last
-# command mounts the ESP (EFI system partition).
-INITRD = dedent(f"""\
+# These commands put a cpio archive before the initramfs, and mount the ESP (EFI system partition).  The archive has a
+# script and a service.  initramfs-tools runs the script, or systemd starts the service.  Both write the mark to the
+# kernel's log.
+PREPARE = dedent(f"""\
     version=$(uname -r)
     mkdir -p /mark/conf/conf.d /mark/etc/systemd/system/sysinit.target.wants
     echo 'echo "initramfs {BASE}" >/dev/kmsg' >/mark/conf/conf.d/mark
@@ -48,7 +48,7 @@ INITRD = dedent(f"""\
     mkdir -p /efi
     mount -t vfat LABEL=ESP /efi
     """)
-GRUB = INITRD + dedent(f"""\
+GRUB = PREPARE + dedent(f"""\
     cat >/etc/default/grub <<EOF
     GRUB_TIMEOUT=0
     GRUB_TERMINAL=serial
@@ -59,22 +59,22 @@ GRUB = INITRD + dedent(f"""\
     grub-install --target=x86_64-efi --efi-directory=/efi --removable --no-nvram
     grub-mkconfig -o /boot/grub/grub.cfg
     """)
-SYSTEMD_BOOT = INITRD + dedent(f"""\
+SYSTEMD_BOOT = PREPARE + dedent(f"""\
     echo "root=UUID={layouts.FS_UUID} {CMDLINE}" >/etc/kernel/cmdline
     bootctl --esp-path=/efi --no-variables install
     kernel-install add $version /boot/vmlinuz-$version /boot/initrd.img-$version
     """)
 # These commands make a unified kernel image (UKI), whose kernel command line has no root=.  systemd searches the disk
 # from which the firmware read the UKI.  systemd finds root by the GPT type of the partition.
-UKI = INITRD + dedent(f"""\
+UKI = PREPARE + dedent(f"""\
     mkdir -p /efi/EFI/BOOT
     ukify build --linux=/boot/vmlinuz-$version --initrd=/boot/initrd.img-$version --cmdline='{CMDLINE}' \\
         --os-release=@/usr/lib/os-release --output=/efi/EFI/BOOT/BOOTX64.EFI
     """)
 
 
-# Each name begins with a key of FIRMWARE.  LOADERS maps each name to a flavour of images.py, and to shell commands that
-# install the boot loader in a guest.
+# Maps each boot loader to a flavour of images.py, and to shell commands that install the boot loader in a guest.  The
+# name of each boot loader begins with a key of FIRMWARE.
 LOADERS = {
     "seabios-grub": ("loaders", GRUB),
     "ovmf-grub": ("loaders", GRUB),

@@ -120,7 +120,7 @@ SILENT_SCANNERS = {"mdadm --assemble", "sfdisk", "parted"}
 
 @pytest.mark.parametrize("flavour", ["plain", pytest.param("others", marks=pytest.mark.all_only)])
 def test_scanners__see_the_twin(flavour, boot):
-    """If a scanner did not find this base image, the other tests with the scanner would prove nothing."""
+    """Checks that each scanner finds a base image without the package.  Otherwise other tests would prove nothing."""
     with boot(flavour=flavour, layout="beside", package=False) as guest:
         installed = {name for name, (program, _) in SCANNERS.items() if guest.run(f"command -v {program} || :")}
         assert flavour != "others" or installed == SCANNERS.keys()
@@ -167,20 +167,20 @@ def test_storm__sixteen_while_triggered(boot, fault):
             guest.run("wait")
             guest.settle()
             assert_inert(guest)
-        with fault("a change of each partition at once"):
+        with fault("a change event of each partition of the guest's own disk"):
             guest.run("for p in /sys/block/vd*/vd*; do echo change >$p/uevent; done; udevadm settle")
             assert_inert(guest)
         assert "killed" not in udevd_kills(guest)
 
 
 def release_slot_for_root(guest):
-    """When the initramfs waits for root, releases the slot of the idle guest (see take_slot() in guest.py)."""
+    """Waits until the initramfs waits for root.  Then the guest is idle, so the function releases the guest's slot."""
     guest.await_console(WAITS_FOR_ROOT)
     guest.slot.close()
 
 
 def test_root__with_that_serial(boot, fault):
-    with fault("the root disk has the serial"):
+    with fault("the guest's own disk has the serial BASEIMAGE"):
         with pytest.raises(BootFailed, match="Gave up waiting for root"):
             with boot(serial=SERIAL, during_boot=release_slot_for_root):
                 pass

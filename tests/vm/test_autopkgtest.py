@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Runs debian/tests with autopkgtest, in a QEMU guest that has the packages.
 
-test_archive.py runs debian/tests/boot, because this test takes hours in an emulated guest.
+In an emulated guest, debian/tests/boot takes hours.  So test_archive.py runs debian/tests/boot in a chroot.
 """
 
 import hashlib

@@ -14,7 +14,7 @@ RULES = "usr/lib/udev/rules.d/59-baseimage.rules"
 
 
 def unpack_helper(deb, directory, kib):
-    """Unpacks a .deb file, and checks that the helper is small and static.  Returns the path of the helper."""
+    """Unpacks a .deb file.  Returns the helper's path.  The helper must be static, and have at most "kib" KiB."""
     run("dpkg-deb", "-R", deb, directory)
     helper = directory / "usr/lib/udev/baseimage_id"
     assert helper.stat().st_size <= kib * KIB
@@ -40,7 +40,7 @@ def test_deb__contents(deb, tmp_path):
 @pytest.mark.all_only
 @pytest.mark.parametrize("suite, architecture", [("trixie", "arm64"), *(("sid", name) for name in [NATIVE, *TRIPLETS])])
 def test_cross(suite, architecture, tmp_path):
-    """Builds the package for an architecture, and runs the unit test of the helper with qemu-user."""
+    """Builds the package for an architecture, and runs the unit test of the helper with an emulator."""
     chroot = Chroot(build_tree(suite, architecture), tmp_path)
     copy_source(chroot.build / "source")
     chroot.inside("cd /build/source\n"
@@ -156,7 +156,7 @@ def test_chroot__no_updates(make_chroot, fault):
 
 @needs_mounts
 def test_chroot__dpkg_root(make_chroot):
-    """If dpkg installs a package into another system, dpkg sets DPKG_ROOT.  Then the scripts must do nothing."""
+    """With --force-script-chrootless, dpkg sets DPKG_ROOT to another system.  Then the scripts must do nothing."""
     script = "for s in postinst postrm; do DPKG_ROOT=/x sh -x $s configure; DPKG_ROOT=/x sh -x $s remove; done"
     chroot = make_chroot()
     output = chroot.run(f"cd {chroot.build}; dpkg-deb -e package.deb c; cd c; ({script}) 2>&1\n")
@@ -197,7 +197,7 @@ def test_dracut__sysroot(make_chroot):
 def test_chroot__read_only_sys_and_boot_full(make_chroot, fault):
     """Checks that dpkg fails while /boot is full, and that "dpkg --configure" succeeds when /boot has room again.
 
-    As in a container, /sys is read-only, and no udevd runs.
+    /sys is read-only and no udevd runs, as in a container.
     """
     with fault("dpkg: /sys read-only"), fault("dpkg: /boot full"):
         output = make_chroot().run(

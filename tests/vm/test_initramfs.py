@@ -67,7 +67,7 @@ def test_handover__fresh_run(boot, fault):
 def test_dracut__without_systemd(make_disk, boot, deb, status_deb, tmp_path):
     """Checks that the rule recognises an initramfs by /usr/lib/initrd-release.  dracut without systemd makes this file.
 
-    The test removes the marker, which is the package's own file in the initramfs.
+    The marker is the package's own file in the initramfs.  The test removes the command that makes the marker.
     """
     chroot = Chroot(seed("trixie", "dracut", (status_deb, deb)), tmp_path)
     chroot.inside("sed -i 's#! : >[^|]*/initramfs\" ||##' /usr/lib/dracut/modules.d/50baseimage-udev/module-setup.sh\n"

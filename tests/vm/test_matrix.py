@@ -30,11 +30,12 @@ def check_initramfs(guest, bare):
 def check_announced_once(guest):
     """Checks that LVM finds no duplicate after the initramfs, even while udevd handles no events.
 
-    At the end, binds a base image again.  Then LVM finds the duplicate, so the first part would detect a bind.
+    Then binds a base image again, and checks that LVM finds the duplicate.  So the first check can detect a bind.
     """
     change = f"vgchange --addtag probe {layouts.VG} && vgchange --deltag probe {layouts.VG}"
     hold, release = "udevadm control --stop-exec-queue", "udevadm control --start-exec-queue"
     for disk in base_disks(guest):
+        # The kernel prints this line each time that the kernel reads the partition table.
         assert guest.run(f"dmesg | grep -c '{disk}: {disk}1'") == "1\n"
     output = guest.run(f"{hold}; udevadm trigger --type=devices --action=add; {change}; {release}")
     assert "duplicate" not in output

@@ -7,7 +7,7 @@ from inert import SERIAL, assert_usable, base_disks, devices, leaks, plug_base, 
 def copy_packages(guest, *debs):
     """Copies the .deb files to /root/0.deb, /root/1.deb and so on.
 
-    An emulated guest regenerates the initramfs slowly, so dpkg does not regenerate the initramfs here.
+    Also sets update_initramfs=no, because an emulated guest regenerates the initramfs slowly.
     test_chroot__installed_and_purged checks that dpkg regenerates the initramfs.
     """
     guest.write("/etc/initramfs-tools/update-initramfs.conf", "update_initramfs=no\n")

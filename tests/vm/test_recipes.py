@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs the recipes of doc/RECIPES in a chroot of the stable release.
+"""Runs the commands of README and the recipes of doc/RECIPES in chroots of the stable release.
 
-A tool makes an image.  A guest boots from the image, and has the same image as base image.
+Most recipes make an image.  A guest boots from the image.  The base image is the same image.
 """
 
 import base64
@@ -58,10 +58,10 @@ class RecipeGuest(Guest):
         unit = SHELL_UNIT.replace("[Service]", "ConditionPathExists=!/etc/initrd-release\n[Service]")
         words = self.command[self.command.index(QEMU) + 1:]
         # systemd.system-credentials(7) describes these credentials.
-        for name, text in (("extra-unit.test-shell.service", unit),
-                           ("unit-dropin.sysinit.target", "[Unit]\nWants=test-shell.service\n")):
+        for credential, text in (("extra-unit.test-shell.service", unit),
+                                 ("unit-dropin.sysinit.target", "[Unit]\nWants=test-shell.service\n")):
             encoded = base64.b64encode(text.encode()).decode()
-            words += ["-smbios", f"type=11,value=io.systemd.credential.binary:systemd.{name}={encoded}"]
+            words += ["-smbios", f"type=11,value=io.systemd.credential.binary:systemd.{credential}={encoded}"]
         self.command = ["setpriv", "--pdeathsig", "KILL", "sh", "-ec",
                         f"cd {directory}\n" + script.replace("...", shlex.join(words)).replace(QEMU, f"exec {QEMU}")]
 
@@ -81,7 +81,7 @@ def chroot(request, tmp_path, deb):
 
 
 def check(guest, status_deb):
-    """Copies baseimage-status to the guest, which has the libraries.  Checks that the base image is inert."""
+    """Copies baseimage-status to a guest, and checks that the base image is inert.  The guest has the libraries."""
     run("dpkg-deb", "--extract", status_deb, guest.directory)
     with guest:
         program = "/usr/local/bin/baseimage-status"
