@@ -56,9 +56,9 @@ def piuparts(chroot, suite):
 def autopkgtest(chroot, suite):
     """Runs the tests "unit", "rule" and "boot".  "boot" needs much space, so /tmp is a directory of the host."""
     chroot.run("cp /etc/resolv.conf $root/etc; mount -t sysfs sysfs $root/sys; mount --rbind /dev $root/dev\n"
-               "mkdir $root/build/tmp; mount --bind $root/build/tmp $root/tmp\n"
-               "chroot $root sh -c 'autopkgtest --test-name=unit --test-name=rule --test-name=boot /build/root/*.deb"
-               " /build/root/source -- null'")
+               "mkdir -m 1777 $root/build/tmp; mount --bind $root/build/tmp $root/tmp\n"
+               "chroot $root sh -c 'apt-get --quiet update; autopkgtest --test-name=unit --test-name=rule"
+               " --test-name=boot /build/root/*.deb /build/root/source -- null'")
 
 
 @pytest.mark.all_only
