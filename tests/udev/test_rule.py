@@ -14,6 +14,7 @@ BASE_IMAGE_PROPERTIES = {
 # If one of these files exists, the rule assumes that udevd runs in an initramfs.
 MARKERS = ["/usr/lib/baseimage-udev/initramfs", "/etc/initrd-release", "/usr/lib/initrd-release",
            "/conf/initramfs.conf"]
+NO_OR_ONE_MARKER = [[], *([file] for file in MARKERS)]
 
 on_each_bus = pytest.mark.parametrize("machine", ["pci-vdb", "pci-vdb1", "ccw-vdb", "ccw-vdb1"], indirect=True)
 on_disks = pytest.mark.parametrize("machine", ["pci-vdb", "ccw-vdb"], indirect=True)
@@ -50,7 +51,7 @@ def test_other__content_is_found(machine):
     assert record.watch in (None, "enabled")
 
 
-@pytest.mark.parametrize("files", [[], *([file] for file in MARKERS)])
+@pytest.mark.parametrize("files", NO_OR_ONE_MARKER)
 def test_base_image__partitions_kept(machine, files):
     """With baseimage_udev=partitions, the rule must delete no partition, and must unbind the disk in an initramfs."""
     machine.cmdline = "quiet baseimage_udev=partitions ro"
@@ -155,7 +156,7 @@ UNCHANGED = [
         ("50-serial.rules", 'KERNEL=="vd*", ENV{ID_SERIAL}="of-the-admin"\n'),
         ("50-cmdline.rules", 'KERNEL=="vd*", ENV{baseimage}="kept"\n'))),
     # A base image is detached.
-    *({"action": "remove", "files": files} for files in ([], *([file] for file in MARKERS))),
+    *({"action": "remove", "files": files} for files in NO_OR_ONE_MARKER),
     # The device is not a virtio disk or not a block device, but an earlier rule sets ID_SERIAL to BASEIMAGE.
     {"bus": "scsi", "disk": "sda", "device": "sda", "content": {"sda": TABLE}, "rules": {
         "50-serial.rules": 'KERNEL=="sda", ENV{ID_SERIAL}="BASEIMAGE"\n'}},

@@ -86,6 +86,11 @@ def take_slot():
     return open(os.devnull, "rb")
 
 
+def tail(console):
+    """Returns the last 25 lines of a console."""
+    return "\n".join(console.splitlines()[-25:])
+
+
 def to_raw(image, target):
     """Converts a disk image to the raw file "target".  A guest may be using the image.  Returns "target"."""
     run("qemu-img", "convert", "--force-share", "-O", "raw", image, target)
@@ -281,16 +286,15 @@ class Guest:
             # poll() must run before read_text().  Otherwise the last lines of the console could be missing.
             ended = self.process.poll() is not None
             console = self.console.read_text(errors="replace")
-            tail = "\n".join(console.splitlines()[-25:])
             now = value, len(console), len(self.shell.buffer)
             if now != state:
                 state, since = now, time.monotonic()
             silence = time.monotonic() - since
             failed = FATAL.search(console) or (silence > MAINTENANCE_SECONDS and MAINTENANCE.search(console))
             if failed or ended:
-                raise BootFailed(f"{tail}\n{failed[0].strip() if failed else 'QEMU has ended'}")
+                raise BootFailed(f"{tail(console)}\n{failed[0].strip() if failed else 'QEMU has ended'}")
             if silence > SILENCE_SECONDS:
-                raise Silent(f"{tail}\nno change for {SILENCE_SECONDS} s")
+                raise Silent(f"{tail(console)}\nno change for {SILENCE_SECONDS} s")
             time.sleep(0.2)
 
     def run(self, command, check=True):
