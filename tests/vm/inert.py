@@ -10,6 +10,8 @@ import re
 from layouts import SPARE_UUID
 
 SERIAL = "BASEIMAGE"
+RULE = "/usr/lib/udev/rules.d/59-baseimage.rules"
+HELPER = "/usr/lib/udev/baseimage_id"
 
 # These links must lead to the base image.
 OWN_LINKS = re.compile(rf"/dev/(baseimage|disk/by-id/virtio-{SERIAL})(-part\d+)?")

@@ -5,8 +5,8 @@ import pytest
 
 from guest import WAITS_FOR_ROOT, BootFailed
 from images import PLAIN_INIT
-from inert import (SCANNERS, SERIAL, assert_inert, base_disks, devices, found_by_scanners, leaks, plug_base, properties,
-                   status, times_bound, udevd_kills, unplug_base)
+from inert import (HELPER, SCANNERS, SERIAL, assert_inert, base_disks, devices, found_by_scanners, leaks, plug_base,
+                   properties, status, times_bound, udevd_kills, unplug_base)
 
 # Each command makes the kernel or udevd read the disk or the partition table again.
 REREADS = {
@@ -129,9 +129,6 @@ def test_scanners__see_the_twin(flavour, boot):
         plug_base(guest)
         found = found_by_scanners(guest)
         assert installed - found.keys() == installed & SILENT_SCANNERS, found
-
-
-HELPER = "/usr/lib/udev/baseimage_id"
 
 
 def test_helper__broken(boot, fault):

@@ -8,15 +8,15 @@ import pytest
 
 from chroots import NATIVE, SOURCE, TRIPLETS, Chroot, build_tree, copy_source, needs_mounts
 from images import run, seed, static_qemu, write_script
+from inert import HELPER, RULE
 
 KIB = 1024
-RULES = "usr/lib/udev/rules.d/59-baseimage.rules"
 
 
 def unpack_helper(deb, directory, kib):
     """Unpacks a .deb file.  Returns the helper's path.  The helper must be static, and have at most "kib" KiB."""
     run("dpkg-deb", "-R", deb, directory)
-    helper = directory / "usr/lib/udev/baseimage_id"
+    helper = directory / HELPER[1:]
     assert helper.stat().st_size <= kib * KIB
     assert "There is no dynamic section" in run("readelf", "--dynamic", helper)
     return helper
@@ -175,7 +175,7 @@ def test_initramfs__fails_without_helper(flavour, make_chroot, fault):
     """If an initramfs lacked the helper, the guest could boot from the base image.  So the generator must fail."""
     with fault(f"{flavour}: no helper"):
         output = make_chroot("trixie", flavour, package=True).inside(
-            "rm /usr/lib/udev/baseimage_id\n"
+            f"rm {HELPER}\n"
             f"if {GENERATORS[flavour]} 2>&1; then echo made; else echo failed; fi\n")
         assert output.endswith("failed\n") and "baseimage-udev: cannot copy" in output
 
@@ -186,11 +186,11 @@ def test_dracut__sysroot(make_chroot):
     output = make_chroot("trixie", "dracut", package=True).inside(
         "mkdir -p /sysroot/var/tmp /sysroot/boot; cp -a /etc /usr /sysroot\n"
         "for d in bin sbin lib lib64; do ln -s usr/$d /sysroot/$d; done\n"
-        f"echo 'ENV{{OWN}}=\"1\"' >>/sysroot/{RULES}\n"
+        f"echo 'ENV{{OWN}}=\"1\"' >>/sysroot{RULE}\n"
         "dracut --quiet --force --sysroot /sysroot --no-hostonly --no-kernel --modules baseimage-udev /tmp/i\n"
-        f"lsinitrd /tmp/i; lsinitrd --file {RULES} /tmp/i\n")
+        f"lsinitrd /tmp/i; lsinitrd --file {RULE[1:]} /tmp/i\n")
     assert 'ENV{OWN}="1"' in output
-    assert "usr/lib/udev/baseimage_id" in output and "60-persistent-storage.rules" in output
+    assert HELPER[1:] in output and "60-persistent-storage.rules" in output
 
 
 @needs_mounts
@@ -215,11 +215,12 @@ def test_chroot__read_only_sys_and_boot_full(make_chroot, fault):
         assert output.endswith("\n4\ninstall ok installed\n")
 
 
-DRACUT = f"dracut --quiet --force --{{}} --no-kernel --modules baseimage-udev /tmp/i\nlsinitrd --file {RULES} /tmp/i\n"
+DRACUT = ("dracut --quiet --force --{} --no-kernel --modules baseimage-udev /tmp/i\n"
+          f"lsinitrd --file {RULE[1:]} /tmp/i\n")
 # Maps each flavour to commands.  The commands print the rule that the hook or dracut copies to the initramfs.
 PRINT_RULE = {
     "plain": "mkdir /tmp/d; DESTDIR=/tmp/d verbose=n sh /usr/share/initramfs-tools/hooks/baseimage-udev\n"
-             f"cat /tmp/d/{RULES}\n",
+             f"cat /tmp/d{RULE}\n",
     "dracut": DRACUT.format("no-hostonly"),
     "dracut-hostonly": DRACUT.format("hostonly"),
 }

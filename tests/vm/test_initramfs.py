@@ -9,12 +9,11 @@ import pytest
 from cases import Case, kernel_options
 from chroots import Chroot, needs_mounts
 from images import LONG_WAIT, before_init, seed
-from inert import assert_inert, base_disks, in_initramfs, leaks, root_disks, status
+from inert import HELPER, RULE, assert_inert, base_disks, in_initramfs, leaks, root_disks, status
 from layouts import MIB, sparse
 
 BIND = "/sys/bus/virtio/drivers/virtio_blk/bind"
 BIND_RULES = "/run/udev/rules.d/59-baseimage-virtio*.rules"
-RULES_D, HELPER = "/usr/lib/udev/rules.d", "/usr/lib/udev/baseimage_id"
 
 
 @pytest.mark.parametrize("attached, root", [
@@ -34,7 +33,7 @@ def test_names__kept(attached, root, boot, tmp_path):
 
 def test_handover__without_rule(boot, fault):
     """Checks that the running system binds the base image without the rule and the helper.  The first bind fails."""
-    commands = f"mv {RULES_D}/59-baseimage.rules {HELPER} /root; mount --bind /dev/full {BIND}"
+    commands = f"mv {RULE} {HELPER} /root; mount --bind /dev/full {BIND}"
     with (fault("the package is removed, and an old initramfs has the rule"),
           boot("before", append=before_init(commands), layout="btrfs-disk") as guest):
         with fault("bind fails"):
@@ -44,7 +43,7 @@ def test_handover__without_rule(boot, fault):
         guest.settle()
         assert len(base_disks(guest)) == 1
         assert guest.run(f"ls {BIND_RULES} 2>/dev/null || :") == ""
-        guest.run(f"mv /root/59-baseimage.rules {RULES_D}; mv /root/baseimage_id {HELPER}; udevadm control --reload;"
+        guest.run(f"mv /root/59-baseimage.rules {RULE}; mv /root/baseimage_id {HELPER}; udevadm control --reload;"
                   " udevadm trigger")
         guest.settle()
         # While the rule was missing, btrfs found the base image.  So the kernel's log has a message of btrfs.

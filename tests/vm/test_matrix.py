@@ -41,8 +41,8 @@ def check_announced_once(guest):
     assert "duplicate" not in output
     guest.settle()
     virtio = virtio_name(guest, base_disks(guest)[0])
-    output = guest.run(f"cd /sys/bus/virtio/drivers/virtio_blk; {hold}; echo {virtio} >unbind; echo {virtio} >bind;"
-                       f" {change}; {release}; cd /", check=False)
+    output = guest.run(f"(cd /sys/bus/virtio/drivers/virtio_blk; {hold}; echo {virtio} >unbind; echo {virtio} >bind;"
+                       f" {change}; {release})")
     assert "duplicate PV" in output
     guest.settle()
     assert_inert(guest)

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from images import chroot, seed
-from inert import SERIAL, udev_database
+from inert import RULE, SERIAL, udev_database
 
 # These disks resemble a base image.  Each row has the serial and a bool.  If the disk is a copy of the guest's own
 # disk, the bool is true.
@@ -51,4 +51,4 @@ def test_other_devices__unchanged(suite, make_disk, boot):
 def test_rule__verified(deb, status_deb):
     """Checks the rule with "udevadm verify" of Debian 13.  In Debian 12, udevadm has no command "verify"."""
     directory = seed("trixie", "plain", (status_deb, deb))
-    chroot(directory, "udevadm", "verify", "/usr/lib/udev/rules.d/59-baseimage.rules")
+    chroot(directory, "udevadm", "verify", RULE)
